@@ -1,0 +1,85 @@
+"""Sizes of the network, layout of its carried state, and calibration: what both engines and training agree
+on.
+
+No torch here: a worker that serves with ONNX Runtime builds its graph from these and a release's weights
+alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.featurizer import FeatureSpec
+from models.survival import SURVIVAL_DAYS
+
+Weights = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of an IntentNetwork. Weights are named as torch names them (see `models.network`)."""
+
+    layers: int = 2  # LSTM layers
+    hidden: int = 64  # units of each
+    item: int = 16  # embedding sizes
+    category: int = 16
+    type: int = 8
+    device: int = 4
+    head: int = 64  # units of the layer that both heads share
+    dropout: float = 0.1  # in training only
+
+    @property
+    def state_size(self) -> int:
+        """Floats carried per shopper: [h1 | c1 | h2 | c2 | …]."""
+        return 2 * self.layers * self.hidden
+
+    def embeddings(self) -> tuple[int, int, int, int]:
+        """Embedding size of each id column, in the order of featurizer.ID_COLUMNS."""
+        return self.item, self.category, self.type, self.device
+
+    def input_size(self, spec: FeatureSpec) -> int:
+        return sum(self.embeddings()) + spec.dense_size
+
+    def trunk_size(self, spec: FeatureSpec) -> int:
+        """Top hidden layer beside the event's dense features: the heads read recency and frequency
+        undiluted."""
+        return self.hidden + spec.dense_size
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted on held-out time after training: hazard logit z -> scale * z + shift per interval, and
+    the temperature that category logits are divided by. The survival curve stays one curve, so scores stay
+    consistent."""
+
+    hazard_scale: tuple[float, ...] = (1.0,) * len(SURVIVAL_DAYS)
+    hazard_shift: tuple[float, ...] = (0.0,) * len(SURVIVAL_DAYS)
+    category_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("hazard_scale", "hazard_shift"):
+            values = getattr(self, name)
+            if len(values) != len(SURVIVAL_DAYS) or not np.isfinite(values).all():
+                raise ValueError(
+                    f"{name}: want {len(SURVIVAL_DAYS)} finite numbers, one per survival day, got {values}"
+                )
+        if not (np.isfinite(self.category_temperature) and self.category_temperature > 0):
+            raise ValueError(
+                f"category_temperature: want a finite number above 0, got {self.category_temperature}"
+            )
+
+    def folded(self, weights: Weights) -> Weights:
+        """The weights with calibration multiplied into the two last layers: engines then need not know of
+        it."""
+        scale = np.array(self.hazard_scale, np.float32)
+        shift = np.array(self.hazard_shift, np.float32)
+        cool = np.float32(1.0 / self.category_temperature)
+        return {
+            **weights,
+            "hazard.weight": weights["hazard.weight"] * scale[:, None],
+            "hazard.bias": weights["hazard.bias"] * scale + shift,
+            "categories.weight": weights["categories.weight"] * cool,
+            "categories.bias": weights["categories.bias"] * cool,
+        }

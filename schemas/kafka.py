@@ -1,0 +1,117 @@
+"""How every Kafka client of the system connects: one place turns settings into the configuration of each library."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.helpers import create_ssl_context
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.settings import Settings
+
+RETRY_S = 2.0
+# Errors that waiting does not mend: the broker is there and refuses us.
+_REFUSALS = {
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+class BrokerAway(ConnectionError):
+    """No broker answered within the time allowed."""
+
+
+class BrokerRefuses(ConnectionError):
+    """A broker answered and would not let us in: wrong password, certificate or protocol."""
+
+
+def confluent_config(settings: Settings, **extra: Any) -> dict[str, Any]:
+    """Configuration for a confluent-kafka client. `extra` keys are librdkafka's with _ for . (`group_id="x"`)."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "client.id": settings.app_id,
+        "log.connection.close": False,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = settings.sasl_mechanism
+        config["sasl.username"] = settings.sasl_username
+        config["sasl.password"] = settings.sasl_password.get_secret_value()
+    if settings.security_protocol.endswith("SSL"):
+        files = {
+            "ssl.ca.location": settings.ssl_ca_file,
+            "ssl.certificate.location": settings.ssl_cert_file,
+            "ssl.key.location": settings.ssl_key_file,
+        }
+        config |= {key: path for key, path in files.items() if path}
+    return config | {_librdkafka_name(key): value for key, value in extra.items()}
+
+
+def _librdkafka_name(key: str) -> str:
+    """group_id -> group.id; callbacks and log_level are spelled with an underscore by librdkafka itself."""
+    return key if key.endswith("_cb") or key in ("log_level", "on_delivery") else key.replace("_", ".")
+
+
+def aiokafka_config(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for an aiokafka producer, consumer or admin client."""
+    config: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers.split(","),
+        "security_protocol": settings.security_protocol,
+        "client_id": settings.app_id,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        config["sasl_mechanism"] = settings.sasl_mechanism
+        config["sasl_plain_username"] = settings.sasl_username
+        config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    if settings.security_protocol.endswith("SSL"):
+        config["ssl_context"] = create_ssl_context(
+            cafile=settings.ssl_ca_file or None,
+            certfile=settings.ssl_cert_file or None,
+            keyfile=settings.ssl_key_file or None,
+        )
+    return config
+
+
+def wait_for_broker(
+    settings: Settings, timeout_s: float | None = None, say: Callable[[str], None] = print
+) -> None:
+    """Return once a broker answers; until then `say` so and try again every 2 seconds.
+
+    `timeout_s` None waits for ever, else BrokerAway is raised after that many seconds. A broker that refuses us
+    (password, certificate) raises BrokerRefuses at once: librdkafka tells that only through its error callback.
+    """
+    refusals: list[KafkaError] = []
+
+    def note(error: KafkaError) -> None:
+        if error.code() in _REFUSALS:
+            refusals.append(error)
+
+    where = f"{settings.bootstrap_servers} (INTENTFLOW_BOOTSTRAP_SERVERS, {settings.security_protocol})"
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    client = AdminClient(confluent_config(settings, error_cb=note, log_level=0))
+    while True:
+        try:
+            client.list_topics(timeout=RETRY_S)
+            return
+        except KafkaException as problem:
+            client.poll(0)  # serves the error callback
+            error = problem.args[0]
+            if error.code() in _REFUSALS:
+                refusals.append(error)
+            if refusals:
+                raise BrokerRefuses(
+                    f"Kafka at {where} refuses us: {refusals[0].str()}; look at "
+                    "INTENTFLOW_SECURITY_PROTOCOL, "
+                    "INTENTFLOW_SASL_MECHANISM, INTENTFLOW_SASL_USERNAME, INTENTFLOW_SASL_PASSWORD and "
+                    "INTENTFLOW_SSL_CA_FILE"
+                ) from None
+            if end is not None and time.monotonic() >= end:
+                raise BrokerAway(
+                    f"no Kafka broker answers at {where} after {timeout_s:g} s; start it or mend the address"
+                ) from None
+            say(f"no Kafka broker answers at {where}; trying again every {RETRY_S:g} s")
+            time.sleep(RETRY_S)

@@ -1,0 +1,305 @@
+"""Every setting of the system, typed and explained, read before anything else starts.
+
+Sources, the first that names a setting wins: keyword arguments, environment variables `INTENTFLOW_<NAME>`, the
+YAML file that `INTENTFLOW_CONFIG` names (keys = names in lower case), the defaults below. `docs/settings.md` is
+`Settings.table()`.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schemas.sources import CONFIG, PREFIX, FileSource, SettingsError, explain, meaning
+
+__all__ = ["CONFIG", "PREFIX", "Settings", "SettingsError"]
+
+MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Settings of every program of intentflow. Frozen: use `model_copy(update=...)` for a changed copy."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # pydantic would print all values of a bad set, the passwords among them
+    )
+
+    app_id: str = Field(
+        "intentflow",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="Name of consumer groups and prefix of transactional ids; one per deployment.",
+    )
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Put before every topic name, so that several deployments can share a cluster.",
+    )
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="Kafka brokers, host:port, separated by commas."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="How every Kafka client connects; SASL_* needs sasl_username and sasl_password.",
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism; used only with SASL_PLAINTEXT and SASL_SSL."
+    )
+    sasl_username: str = Field("", description="SASL user.")
+    sasl_password: SecretStr = Field(SecretStr(""), description="SASL password; never printed.")
+    ssl_ca_file: str = Field(
+        "",
+        description="PEM file of the authorities that sign the brokers' certificates; empty: the system's.",
+    )
+    ssl_cert_file: str = Field(
+        "", description="PEM file of the client's certificate, for mutual TLS; needs ssl_key_file."
+    )
+    ssl_key_file: str = Field(
+        "", description="PEM file of the client's private key, for mutual TLS; needs ssl_cert_file."
+    )
+
+    registry_url: str = Field(
+        "",
+        pattern=r"^(|(https?|mock)://.+)$",
+        description="Confluent-compatible schema registry; empty: the file registry with fixed ids.",
+    )
+    registry_username: str = Field("", description="User of the schema registry (HTTP basic).")
+    registry_password: SecretStr = Field(
+        SecretStr(""), description="Password of the schema registry; never printed."
+    )
+
+    partitions: int = Field(
+        4,
+        ge=1,
+        le=10_000,
+        description="Partitions of every topic keyed by shopper; fixed once events are stored, and the "
+        "most workers that can share the work.",
+    )
+    replication_factor: int = Field(1, ge=1, le=32, description="Copies of each partition; 3 in production.")
+    min_insync_replicas: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="Copies that must have a record before it counts as written; 2 in production.",
+    )
+    retention_days: float = Field(
+        7.0,
+        ge=0,
+        description="Days that topics keep records by record timestamp, except the compacted ones; 0 = "
+        "for ever. Must be longer than a checkpoint interval, and than the longest time a "
+        "worker may be away.",
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "lz4", description="Compression of what is produced; lz4 costs least time."
+    )
+
+    data_dir: str = Field(
+        ".intentflow/worker",
+        min_length=1,
+        description="Folder of the worker's local stores; lost without harm, rebuilt from the changelogs.",
+    )
+    releases_uri: str = Field(
+        ".intentflow/releases", min_length=1, description="Folder or fsspec URL of the model releases."
+    )
+    archive_uri: str = Field(
+        ".intentflow/archive", min_length=1, description="Folder or fsspec URL of the Parquet archive."
+    )
+
+    batch_records: int = Field(
+        4096,
+        ge=1,
+        le=65_536,
+        description="Most records in one batch of one partition: larger is faster, smaller answers sooner.",
+    )
+    fetch_max_wait_ms: int = Field(
+        20,
+        ge=1,
+        le=10_000,
+        description="Milliseconds that a broker may wait for more records before it answers a fetch.",
+    )
+    ring_events: int = Field(
+        50,
+        ge=1,
+        le=255,
+        description="Latest events kept per shopper, from which the model's state is rebuilt; also how "
+        "far back doubles are seen.",
+    )
+    hot_rows: int = Field(
+        131_072,
+        ge=64,
+        description="Shoppers held in memory per worker process, shared out over its partitions; the "
+        "others are read from RocksDB.",
+    )
+    block_cache_bytes: ByteSize = Field(
+        ByteSize(64 * MIB),
+        ge=MIB,
+        description="RocksDB block cache per worker process; suffixes such as 64MiB are understood.",
+    )
+    write_buffer_bytes: ByteSize = Field(
+        ByteSize(16 * MIB),
+        ge=64 * 1024,
+        description="RocksDB write buffer per partition store; suffixes are understood.",
+    )
+    checkpoint_interval_s: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="Seconds between checkpoints of the shoppers' rows: longer writes less, shorter "
+        "recovers sooner.",
+    )
+
+    guarantee: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once",
+        description="exactly_once: outputs and offsets in one transaction; at_least_once: doubles after "
+        "a crash, a little faster.",
+    )
+    transaction_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        le=900,
+        description="Seconds after which the broker aborts a transaction that its worker left open; at "
+        "most the broker's transaction.max.timeout.ms.",
+    )
+    session_timeout_s: float = Field(
+        10.0,
+        ge=1,
+        le=1800,
+        description="Seconds without a heartbeat after which a worker's partitions go to others.",
+    )
+    start_from: str = Field(
+        "earliest",
+        description="Where a group without committed offsets begins to publish: earliest, latest, or an "
+        "ISO time such as 2026-03-01T00:00:00Z; earlier retained events only build state.",
+    )
+
+    engine: Literal["onnx", "torch"] = Field(
+        "onnx", description="What runs the model: onnx is the faster on a CPU, torch also runs on a GPU."
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="Where the model runs; auto takes a GPU when the engine is torch and one is there."
+    )
+    engine_threads: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Threads of the engine; 1, because the worker computes in one thread per process.",
+    )
+    model_name: str = Field(
+        "intent", min_length=1, description="Model whose promoted release is used; the key in model-releases."
+    )
+    policy_name: str = Field("default", min_length=1, description="Policy in force; the key in policies.")
+
+    event_max_age_days: float = Field(
+        3650.0,
+        gt=0,
+        description="Days that an event's time may lie before its record timestamp; older is "
+        "dead-lettered as absurd_time. Judged by the record timestamp so that redo judges as "
+        "live did.",
+    )
+    event_max_ahead_s: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds that an event's time may lie after its record timestamp; later is "
+        "dead-lettered as absurd_time.",
+    )
+    max_event_bytes: ByteSize = Field(
+        ByteSize(MIB),
+        ge=1024,
+        le=16 * MIB,
+        description="Largest event that is scored; larger ones are dead-lettered as oversized. Suffixes "
+        "are understood.",
+    )
+
+    coalesce_predictions: bool = Field(
+        False,
+        description="Publish only a shopper's last prediction of a batch; what is published then depends "
+        "on where batches were cut.",
+    )
+    metrics_port: int = Field(
+        9108, ge=0, le=65_535, description="Port of /metrics and /health; 0 = a free one."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address that /metrics and /health listen on."
+    )
+
+    @field_validator("ssl_ca_file", "ssl_cert_file", "ssl_key_file")
+    @classmethod
+    def _file_exists(cls, path: str) -> str:
+        if path and not Path(path).is_file():
+            raise ValueError("there is no such file")
+        return path
+
+    @field_validator("start_from")
+    @classmethod
+    def _earliest_latest_or_time(cls, text: str) -> str:
+        if text not in ("earliest", "latest"):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise ValueError(
+                    "want earliest, latest, or an ISO time such as 2026-03-01T00:00:00Z"
+                ) from None
+            if moment.tzinfo is None:
+                raise ValueError("the time needs a zone: put Z (UTC) or an offset such as +01:00 behind it")
+        return text
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_username and self.sasl_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs {PREFIX}SASL_USERNAME and "
+                f"{PREFIX}SASL_PASSWORD"
+            )
+        if bool(self.ssl_cert_file) != bool(self.ssl_key_file):
+            raise ValueError(f"{PREFIX}SSL_CERT_FILE and {PREFIX}SSL_KEY_FILE are set together or not at all")
+        if self.min_insync_replicas > self.replication_factor:
+            raise ValueError(
+                f"min_insync_replicas {self.min_insync_replicas} is above replication_factor "
+                f"{self.replication_factor}: nothing could ever be "
+                f"written; lower {PREFIX}MIN_INSYNC_REPLICAS or raise {PREFIX}REPLICATION_FACTOR"
+            )
+        if self.retention_days and self.retention_days * 86_400 < self.checkpoint_interval_s:
+            raise ValueError(
+                f"retention_days {self.retention_days} is shorter than checkpoint_interval_s "
+                f"{self.checkpoint_interval_s}: events would be gone "
+                f"before redo needs them; raise {PREFIX}RETENTION_DAYS"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keyword arguments, then the environment; the YAML file comes in through `load` under both."""
+        return init_settings, env_settings, FileSource(settings_cls)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read all sources. Raises SettingsError that lists every bad setting at once."""
+        try:
+            return cls(**overrides)
+        except ValidationError as problem:
+            raise SettingsError(explain(cls, problem)) from None
+
+    @classmethod
+    def table(cls) -> str:
+        """All settings as a Markdown table: variable, default, meaning."""
+        lines = ["| variable | default | meaning |", "|---|---|---|"]
+        for name, field in cls.model_fields.items():
+            default = field.default.human_readable() if isinstance(field.default, ByteSize) else field.default
+            shown = "" if isinstance(default, SecretStr) or default == "" else f"`{default}`"
+            lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {meaning(cls, name)} |")
+        return "\n".join(lines) + "\n"

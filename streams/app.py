@@ -1,0 +1,153 @@
+"""The worker, on one page. Read this first.
+
+    behavior-events ─► agent ─► Partition: ┌ Shoppers.process, in the compute thread ───────────────────────────┐
+                                           │ decode ► rows ► LSTM step ► heads ► decide ► encode ► checkpoint    │
+                                           └─► one transaction: predictions, decisions, interventions,           │
+                                               dead-letters, changelogs, offset ◄────────────────────────────────┘
+    model-releases, policies ─► Following ─► swapped in between two batches
+
+    stage          file              what it does
+    transport      transport.py      Faust agents get batches of raw records of one partition
+    decode         decode.py         bytes to columns; what cannot be used goes to dead-letters
+    rows           rows.py           shoppers' rows in memory, over store.py (RocksDB)
+    step           sequences.py      one model step per event with carried state; rebuilds from the ring
+    heads          models/engine*    scores of every head
+    decide         decide.py         pure: a decision with its reason for every candidate
+    checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
+    commit         transaction.py    outputs, changelogs and offset together
+    recovery       partition.py      open: fence, committed offset, changelog.py, redo, live
+
+The event log is the write-ahead log: a row is written at checkpoints only and is redone from the events after them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from schemas.registry import open_registry
+from schemas.settings import Settings
+from schemas.topics import Topics
+from streams.following import Following
+from streams.health import Health
+from streams.partition import Partition
+from streams.stages import Codecs
+from streams.transport import BatchApp, BatchConsumer, RawBatches
+
+log = logging.getLogger("intentflow.worker")
+WATCH_S = 0.5
+
+
+def create_app(settings: Settings) -> BatchApp:
+    """The Faust app of one worker process. Topics must exist: `schemas.topics.check` comes before."""
+    app = BatchApp(
+        settings.app_id,
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        datadir=settings.data_dir,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        broker_request_timeout=90.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s * 0.3,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+    )
+    app.batch_settings = settings
+    source = app.topic(Topics(settings).behavior_events, schema=RawBatches(), internal=False)
+    workers = Workers(app, settings)
+
+    @app.agent(source, name="shoppers")
+    async def shoppers(batches: faust.Stream[list[Any]]) -> None:
+        """One Faust event = one batch of one partition, handed to that partition, which acknowledges by its commit."""
+        async for event in batches.events():
+            await workers.give(event.message.tp, event.value)
+
+    @app.on_partitions_assigned.connect(weak=False)
+    async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
+        await workers.assign(assigned)
+
+    @app.on_partitions_revoked.connect(weak=False)
+    async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
+        await workers.revoke(revoked)
+
+    @app.task
+    async def follow() -> None:
+        await workers.following.run()
+
+    @app.task
+    async def watch() -> None:
+        await workers.watch()
+
+    @app.on_before_shutdown.connect(weak=False)
+    async def shutdown(sender: Any, **kwargs: Any) -> None:
+        await workers.close()
+
+    return app
+
+
+class Workers:
+    """The partitions of this process, their compute thread and what they share."""
+
+    def __init__(self, app: BatchApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        registry = open_registry(settings)
+        self._codecs = Codecs(registry)
+        self.following = Following(settings, registry)
+        self._partitions: dict[TP, Partition] = {}
+        self._health = Health(settings, self._partitions, self.following)
+
+    async def give(self, tp: TP, records: list[Any]) -> None:
+        partition = self._partitions.get(tp)
+        if partition is not None:  # None: revoked while the batch was on its way; its next owner reads it again
+            await partition.give(records)
+
+    async def assign(self, tps: set[TP]) -> None:
+        """Open these partitions in the background; each reads only once its state is ready."""
+        self._health.start()
+        share = max(len(tps), 1)
+        for tp in tps - self._partitions.keys():
+            partition = Partition(
+                self._settings,
+                tp,
+                self._consumer,
+                self.following,
+                self._codecs,
+                self._compute,
+                rows=max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
+                block_cache=max(int(self._settings.block_cache_bytes) // share, 1 << 20),
+            )
+            self._partitions[tp] = partition
+            partition.start()
+
+    async def revoke(self, tps: set[TP]) -> None:
+        """Finish and commit what is in work, then let go."""
+        leaving = [self._partitions.pop(tp) for tp in tps if tp in self._partitions]
+        await asyncio.gather(*(partition.stop() for partition in leaving))
+
+    async def watch(self) -> None:
+        """A partition that failed has an unknown state in memory: end the process, the log has everything."""
+        while not self._app.should_stop:
+            await asyncio.sleep(WATCH_S)
+            for tp, partition in list(self._partitions.items()):
+                if partition.failure is not None:
+                    log.error("partition %d failed: %r", tp.partition, partition.failure)
+                    await self._app.crash(partition.failure)
+                    return
+
+    async def close(self) -> None:
+        await self.revoke(set(self._partitions))
+        self._health.stop()
+        self._compute.shutdown(wait=True)
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        consumer = self._app.consumer
+        assert isinstance(consumer, BatchConsumer)
+        return consumer

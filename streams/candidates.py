@@ -1,0 +1,102 @@
+"""Which events of a scored batch concern a campaign at all, found by whole columns before `decide` walks the few.
+
+Here are also the two things that this is found from: the scored batch, and the policy compiled for the scores in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events import EVENT_TYPES
+from streams.contacts import Sent
+from streams.policy import KINDS, Campaign, Policy, unknown_scores
+
+_HOUR = 3_600_000  # ms
+
+
+@dataclass(slots=True)
+class Scored:
+    """A scored batch of N events in the order of the log: what the earlier stages hand to `decide`."""
+
+    user_ids: Sequence[str]
+    event_ids: Sequence[str]
+    prediction_ids: Sequence[str]
+    event_type: npt.NDArray[np.uint8]  # (N,) index in EVENT_TYPES
+    event_time: npt.NDArray[np.int64]  # (N,) ms
+    tasks: tuple[str, ...]
+    scores: npt.NDArray[np.float32]  # (N, len(tasks)) probabilities
+    top: npt.NDArray[np.int32]  # (N, K <= 5) most likely next categories, index in `categories`
+    top_scores: npt.NDArray[np.float32]  # (N, K) their probabilities
+    categories: Sequence[str]  # the release's category vocabulary
+    popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
+    release: str
+    consents: Sequence[tuple[int, str, bool]] = field(default=())  # (row, channel, granted), rows rising
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Columns (C,) of the events that meet a campaign's trigger; by row, then in the order of the policy."""
+
+    row: npt.NDArray[np.intp]
+    campaign: npt.NDArray[np.intp]
+    score: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float64]  # expected value, shop's currency
+
+
+class CompiledPolicy:
+    """A policy made ready for releases with these tasks: look-up tables instead of names, milliseconds for hours.
+
+    Raises ValueError when the policy names a score that the tasks lack.
+    """
+
+    def __init__(self, policy: Policy, tasks: Sequence[str]) -> None:
+        faults = [f"{'.'.join(map(str, path))}: {message}" for path, message in unknown_scores(policy, tasks)]
+        if faults:
+            raise ValueError(f"policy {policy.name} does not fit the release: {'; '.join(faults)}")
+        self.policy = policy
+        self.version = policy.version
+        self.tasks = tuple(tasks)
+        self.campaigns: list[Campaign] = list(policy.campaigns)
+        self.types = np.zeros((len(self.campaigns), 256), np.bool_)
+        for at, campaign in enumerate(self.campaigns):
+            self.types[at, [EVENT_TYPES.index(name) for name in campaign.trigger.event_types]] = True
+        self.cooldowns = {campaign.id: round(campaign.cooldown_hours * _HOUR) for campaign in self.campaigns}
+        self.consent = {kind: getattr(policy.consent, kind) == "opt_out" for kind in KINDS}
+        caps = policy.frequency_caps
+        self.caps = [(cap.count, round(cap.hours * _HOUR), frozenset(cap.kinds)) for cap in caps]
+
+    def reach(self, sent: Sent) -> int:
+        """The longest window, ms, in which a rule of this policy counts the entry; 0: none does."""
+        windows = [window for _, window, kinds in self.caps if sent.kind in kinds]
+        return max([self.cooldowns.get(sent.campaign, 0), *windows])
+
+
+def find_candidates(scored: Scored, policy: CompiledPolicy) -> Candidates:
+    """The events that meet a trigger, found by whole columns: event type and bounds, then the expected value."""
+    rows, campaigns, scores, values = [], [], [], []
+    for at, campaign in enumerate(policy.campaigns):
+        trigger, value = campaign.trigger, campaign.value
+        column = scored.scores[:, policy.tasks.index(trigger.score)]
+        meets = policy.types[at][scored.event_type]
+        if trigger.at_least is not None:
+            meets &= column >= np.float32(trigger.at_least)
+        if trigger.at_most is not None:
+            meets &= column <= np.float32(trigger.at_most)
+        found = np.flatnonzero(meets)
+        basis = scored.scores[found, policy.tasks.index(campaign.value_score)].astype(np.float64)
+        rows.append(found)
+        campaigns.append(np.full(len(found), at))
+        scores.append(column[found].astype(np.float64))
+        values.append(value.margin_per_conversion * basis * value.lift - value.cost_per_contact)
+    if not rows:
+        return Candidates(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
+    row = np.concatenate(rows)
+    order = np.argsort(row, kind="stable")  # within an event the campaigns stay in the order of the policy
+    return Candidates(
+        row[order],
+        np.concatenate(campaigns)[order],
+        np.concatenate(scores)[order],
+        np.concatenate(values)[order],
+    )

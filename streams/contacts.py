@@ -1,0 +1,161 @@
+"""What was sent to each shopper and what the shopper allowed: the state behind caps, cooldowns and consent.
+
+`decide` reads and changes it while it walks a batch. Changes stay apart until the batch's transaction stands: they
+go out as `changes()` to contacts-changelog in that transaction, then `settle()`; an aborted one is `discard()`ed,
+and the same batch gives the same decisions again. Contacts are immutable, so nothing half-done leaks out of a batch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+CHANNELS = ("coupon", "push", "rerank", "all")
+_YES, _NO = ("true", "1", "yes", "granted"), ("false", "0", "no", "revoked")
+
+
+class Sent(NamedTuple):
+    """One intervention that was published."""
+
+    campaign: str
+    kind: str
+    time: int  # event time of what raised it, ms
+    intervention_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """State of one shopper; mirrors schemas/contact.avsc. A shopper never seen is `Contact()`."""
+
+    sent: tuple[Sent, ...] = ()  # by time, oldest first
+    consent: Mapping[str, bool] = field(default_factory=dict)  # by channel, as last told
+
+    def allows(self, channel: str, default: bool) -> bool:
+        """Whether the shopper may be reached; what was said of the channel goes before what was said of all.
+
+        `default` holds for a shopper who said neither.
+        """
+        return self.consent.get(channel, self.consent.get("all", default))
+
+    def told(self, channel: str, granted: bool) -> "Contact":
+        """After a consent event. The last word counts: one on `all` replaces those on single channels."""
+        kept = {} if channel == "all" else self.consent
+        return replace(self, consent={**kept, channel: granted})
+
+    def after(self, sent: Sent, reach: Callable[[Sent], int]) -> "Contact":
+        """After an intervention; forgets what no rule can need any more.
+
+        `reach(entry)` is the longest window, ms, in which a rule counts the entry. Twice that is kept behind
+        the newest entry, because a late event looks back from its own time (see `decide.standing_rule`).
+        """
+        if not reach(sent):
+            return self  # no rule counts it: caps exempt its kind and it has no cooldown
+        entries = sorted((*self.sent, sent), key=lambda entry: entry.time)
+        newest = entries[-1].time
+        return replace(self, sent=tuple(entry for entry in entries if entry.time > newest - 2 * reach(entry)))
+
+
+def read_consent(properties: Mapping[str, str]) -> tuple[str, bool] | None:
+    """(channel, granted) of a consent event's properties; None when either is missing or not understood."""
+    channel, word = properties.get("channel", "all").lower(), properties.get("granted", "").lower()
+    if channel not in CHANNELS or word not in _YES + _NO:
+        return None
+    return channel, word in _YES
+
+
+class RowCodec(Protocol):
+    """The part of schemas.codec.Codec("contact") that is used."""
+
+    def encode_rows(self, rows: list[dict[str, Any]]) -> list[bytes]: ...
+    def decode_rows(self, values: Sequence[bytes | None]) -> list[dict[str, Any]]: ...
+
+
+class ContactBook:
+    """Contacts of one partition, looked up in this batch, then an LRU cache, then the store.
+
+    `load` gives the stored bytes of many users at once, None for a user never stored (a multi-get of RocksDB).
+    `capacity` bounds the cache in shoppers, known and unknown ones alike.
+    """
+
+    def __init__(
+        self, codec: RowCodec, load: Callable[[list[str]], Sequence[bytes | None]], capacity: int = 65536
+    ) -> None:
+        self._codec = codec
+        self._load = load
+        self._capacity = capacity
+        self._cache: dict[str, Contact] = {}  # least recently used first
+        self._batch: dict[str, Contact] = {}  # everything this batch touched, as it now stands
+        self._changed: dict[str, None] = {}  # in order of their first change
+
+    def fetch(self, users: Iterable[str]) -> None:
+        """Bring these users into the batch with at most one read of the store and one decode."""
+        missing: list[str] = []
+        for user in dict.fromkeys(users):
+            if user in self._batch:
+                continue
+            cached = self._cache.pop(user, None)  # comes back, as most recently used, at the end of the batch
+            if cached is None:
+                missing.append(user)
+            else:
+                self._batch[user] = cached
+        if missing:
+            self._batch.update(self._read(missing))
+
+    def get(self, user: str) -> Contact:
+        """The user's contact with this batch's changes in it."""
+        if user not in self._batch:
+            self.fetch((user,))
+        return self._batch[user]
+
+    def put(self, user: str, contact: Contact) -> None:
+        """Change the user's contact, as part of this batch."""
+        self._batch[user] = contact
+        self._changed[user] = None
+
+    def changes(self) -> list[tuple[str, Contact]]:
+        """(user, contact) of each user that this batch changed, each once."""
+        return [(user, self._batch[user]) for user in self._changed]
+
+    def encode(self, changes: Sequence[tuple[str, Contact]]) -> list[bytes]:
+        """Values for contacts-changelog and for the store, in the order of `changes`."""
+        return self._codec.encode_rows([contact_row(user, contact) for user, contact in changes])
+
+    def settle(self) -> None:
+        """The transaction stands and the store holds the changes: the batch becomes the cache."""
+        self._changed.clear()
+        self._cache.update(self._batch)
+        self._batch.clear()
+        for user in list(self._cache)[: max(0, len(self._cache) - self._capacity)]:
+            del self._cache[user]
+
+    def discard(self) -> None:
+        """The transaction was aborted: forget the changes; changed users are read again."""
+        for user in self._changed:
+            del self._batch[user]
+        self.settle()
+
+    def clear(self) -> None:
+        """Forget everything held in memory, as on losing the partition."""
+        self._cache.clear()
+        self._batch.clear()
+        self._changed.clear()
+
+    def _read(self, users: list[str]) -> dict[str, Contact]:
+        values = self._load(users)
+        found = [(user, value) for user, value in zip(users, values, strict=True) if value is not None]
+        contacts = dict.fromkeys(users, Contact())
+        if found:
+            rows = self._codec.decode_rows([value for _, value in found])
+            contacts.update((user, contact_of(row)) for (user, _), row in zip(found, rows, strict=True))
+        return contacts
+
+
+def contact_row(user: str, contact: Contact) -> dict[str, Any]:
+    """The contact as a row of schemas/contact.avsc."""
+    sent = [entry._asdict() for entry in contact.sent]
+    return {"user_id": user, "sent": sent, "consent": dict(contact.consent)}
+
+
+def contact_of(row: Mapping[str, Any]) -> Contact:
+    """The contact in a decoded row of schemas/contact.avsc."""
+    sent = tuple(Sent(e["campaign"], e["kind"], int(e["time"]), e["intervention_id"]) for e in row["sent"])
+    return Contact(sent, dict(row["consent"]))

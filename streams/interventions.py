@@ -1,0 +1,225 @@
+"""What is sent and what is recorded: payloads of the three kinds, the sentence that says why, rows for the topics.
+
+`decide` chooses; this file words it. `decision_row` and `intervention_row` are what the codecs of the topics
+`decisions` and `interventions` take.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from streams.policy import (
+    NEXT,
+    Campaign,
+    CouponCampaign,
+    PushCampaign,
+    PushPayload,
+    RerankCampaign,
+    RerankPayload,
+    Trigger,
+)
+
+_HOUR, _MINUTE = 3_600_000, 60_000  # ms
+
+
+@dataclass(slots=True)
+class Moment:
+    """One event with what was predicted after it: all that a payload is made of."""
+
+    user_id: str
+    event_id: str
+    prediction_id: str
+    event_type: str
+    event_time: int  # ms
+    scores: dict[str, float]  # probability by task
+    next_categories: list[tuple[str, float]]  # with their probability, best first
+    popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
+
+
+@dataclass(slots=True)
+class Intervention:
+    """One row of `interventions`: fields as in schemas/intervention.avsc, one of the three payloads set."""
+
+    intervention_id: str
+    decision_id: str
+    user_id: str
+    kind: str
+    campaign: str
+    event_time: int  # ms
+    emitted_at: int  # ms, wall clock
+    expires_at: int  # ms, event time
+    reason: str
+    coupon: dict[str, Any] | None = None
+    push: dict[str, Any] | None = None
+    rerank: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Decision:
+    """One row of `decisions`: fields as in schemas/decision.avsc; with its intervention when the outcome is emit.
+
+    `propensity` is the probability, over draws of the hold-out's salt, of the action taken: `1 - share` when an
+    intervention was emitted, `share` when it was withheld for the hold-out, and 1.0 when the rules leave no other
+    action (kill switch, consent, value, arbitration, caps: nothing is sent whichever way the draw falls).
+    """
+
+    decision_id: str
+    event_id: str
+    prediction_id: str
+    user_id: str
+    event_time: int  # ms
+    decided_at: int  # ms, wall clock
+    campaign: str
+    kind: str
+    outcome: str  # emit, held_back, nothing
+    reason: str
+    eligible: list[str]
+    propensity: float
+    score: float
+    threshold: float
+    value: float  # shop's currency
+    cost: float  # shop's currency
+    release: str
+    policy_version: str
+    scores: dict[str, float]
+    intervention: Intervention | None = None
+
+
+_DECISION_FIELDS = [f.name for f in fields(Decision) if f.name != "intervention"]
+_INTERVENTION_FIELDS = [f.name for f in fields(Intervention)]
+
+
+def decision_row(decision: Decision) -> dict[str, Any]:
+    """The decision as a row of schemas/decision.avsc."""
+    row = {name: getattr(decision, name) for name in _DECISION_FIELDS}
+    row["intervention_id"] = decision.intervention and decision.intervention.intervention_id
+    return row
+
+
+def intervention_row(intervention: Intervention) -> dict[str, Any]:
+    """The intervention as a row of schemas/intervention.avsc."""
+    return {name: getattr(intervention, name) for name in _INTERVENTION_FIELDS}
+
+
+def can_offer(campaign: Campaign, moment: Moment) -> bool:
+    """Whether the prediction names what the campaign would offer: a next category, items to put in order."""
+    if isinstance(campaign, RerankCampaign):
+        top = moment.next_categories[: campaign.payload.top_categories]
+        return any(moment.popular.get(category) for category, _ in top)
+    if isinstance(campaign, CouponCampaign):
+        return campaign.payload.category != NEXT or bool(moment.next_categories)
+    return True
+
+
+def compose(
+    campaign: Campaign, moment: Moment, intervention_id: str, decision_id: str, emitted_at: int
+) -> Intervention:
+    """The intervention of a campaign for this moment; `can_offer` must hold. Same input, same result."""
+    start = moment.event_time
+    coupon = push = rerank = None
+    if isinstance(campaign, CouponCampaign):
+        coupon = _coupon(campaign, moment)
+        expires_at = start + round(campaign.payload.expires_hours * _HOUR)
+        what = _coupon_words(coupon, campaign, moment)
+    elif isinstance(campaign, PushCampaign):
+        push = _push(campaign.payload, campaign.trigger, moment)
+        expires_at = start + round(campaign.payload.expires_hours * _HOUR)
+        what = f"message {push['template']}, not before {_utc(push['send_after']):%Y-%m-%d %H:%M} UTC"
+    else:
+        rerank = _rerank(campaign.payload, moment)
+        expires_at = start + round(campaign.payload.expires_minutes * _MINUTE)
+        named = dict.fromkeys(rerank["categories"])
+        what = f"list of {len(rerank['items'])} items from {', '.join(named)}, the most likely next"
+    return Intervention(
+        intervention_id=intervention_id,
+        decision_id=decision_id,
+        user_id=moment.user_id,
+        kind=campaign.kind,
+        campaign=campaign.id,
+        event_time=start,
+        emitted_at=emitted_at,
+        expires_at=expires_at,
+        reason=f"{_why(campaign.trigger, moment)}; {what}",
+        coupon=coupon,
+        push=push,
+        rerank=rerank,
+    )
+
+
+def _coupon(campaign: CouponCampaign, moment: Moment) -> dict[str, Any]:
+    payload = campaign.payload
+    category = moment.next_categories[0][0] if payload.category == NEXT else payload.category
+    return {"value": payload.value, "category_id": category, "minimum_spend": payload.minimum_spend}
+
+
+def _coupon_words(coupon: dict[str, Any], campaign: CouponCampaign, moment: Moment) -> str:
+    category = coupon["category_id"]
+    where = "the whole basket" if category is None else category
+    if campaign.payload.category == NEXT:
+        where += f", the most likely next category ({moment.next_categories[0][1]:.2f})"
+    return f"coupon of {coupon['value']:.2f} on {where}"
+
+
+def _push(payload: PushPayload, trigger: Trigger, moment: Moment) -> dict[str, Any]:
+    filling = {
+        "user_id": moment.user_id,
+        "next_category": moment.next_categories[0][0] if moment.next_categories else "",
+        "score": f"{moment.scores[trigger.score]:.2f}",
+        "event_date": f"{_utc(moment.event_time):%Y-%m-%d}",
+    }
+    return {
+        "template": payload.template,
+        "variables": {name: text.format_map(filling) for name, text in payload.variables.items()},
+        "send_after": moment.event_time + round(payload.send_after_minutes * _MINUTE),
+    }
+
+
+def _rerank(payload: RerankPayload, moment: Moment) -> dict[str, Any]:
+    """Score of an item = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank.
+
+    A release keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
+    """
+    best: dict[str, tuple[float, str]] = {}
+    for category, probability in moment.next_categories[: payload.top_categories]:
+        items = moment.popular.get(category, ())
+        whole = sum(1 / rank for rank in range(1, len(items) + 1))
+        for rank, item in enumerate(items, start=1):
+            score = probability / (rank * whole)
+            if item not in best or score > best[item][0]:
+                best[item] = (score, category)
+    order = sorted(best, key=lambda item: (-best[item][0], item))[: payload.size]
+    return {
+        "items": order,
+        "scores": [best[item][0] for item in order],
+        "categories": [best[item][1] for item in order],
+    }
+
+
+def _why(trigger: Trigger, moment: Moment) -> str:
+    event = moment.event_type.replace("_", " ")
+    article = "an" if event[0] in "aeiou" else "a"
+    score = moment.scores[trigger.score]
+    when = f"{_utc(moment.event_time):%Y-%m-%d}"
+    return f"{_task_words(trigger.score)} {score:.2f} ({_bound_words(trigger)}) after {article} {event} on {when}"
+
+
+def _task_words(task: str) -> str:
+    """'lapse_30d' -> 'Silent for 30 days with probability'; a task of another form is named as it is."""
+    verb, _, days = task.partition("_")
+    if verb in ("buy", "lapse") and days.endswith("d") and days[:-1].isdigit():
+        start = "Buys again within" if verb == "buy" else "Silent for"
+        return f"{start} {days[:-1]} days with probability"
+    return f"Score {task} of"
+
+
+def _bound_words(trigger: Trigger) -> str:
+    if trigger.at_most is None:
+        return f"threshold {trigger.at_least:.2f}"
+    if trigger.at_least is None:
+        return f"at most {trigger.at_most:.2f}"
+    return f"between {trigger.at_least:.2f} and {trigger.at_most:.2f}"
+
+
+def _utc(time: int) -> datetime:
+    return datetime.fromtimestamp(time / 1000, UTC)

@@ -1,0 +1,73 @@
+"""Where a partition begins: its committed offset, or for a new group what `start_from` says, and where redo starts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import aiokafka
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from schemas.kafka import aiokafka_config
+from schemas.settings import Settings
+
+
+class RetentionTooShort(RuntimeError):
+    """Events that redo needs are gone from the source topic."""
+
+
+class Offsets:
+    """Questions about one source partition, asked outside the group's membership."""
+
+    def __init__(self, settings: Settings, tp: TP) -> None:
+        self._settings, self._tp = settings, TopicPartition(tp.topic, tp.partition)
+
+    async def live_from(self) -> int:
+        """First offset whose outputs are not yet published: the committed one, else by `start_from`."""
+        consumer = self._consumer(self._settings.app_id)
+        await consumer.start()
+        try:
+            consumer.assign([self._tp])
+            committed = await consumer.committed(self._tp)
+            return committed if committed is not None else await self._first(consumer)
+        finally:
+            await consumer.stop()
+
+    async def redo_from(self, checkpoint: int | None, live_from: int) -> int:
+        """Offset to read from so that state is complete at `live_from`.
+
+        Without a checkpoint that is the oldest retained event. Raises RetentionTooShort when a checkpoint exists but
+        events after it are gone: state would silently miss them.
+        """
+        consumer = self._consumer(None)
+        await consumer.start()
+        try:
+            begin: int = (await consumer.beginning_offsets([self._tp]))[self._tp]
+        finally:
+            await consumer.stop()
+        if checkpoint is None:
+            return min(begin, live_from) if begin <= live_from else begin
+        if checkpoint < begin and checkpoint < live_from:
+            raise RetentionTooShort(
+                f"{self._tp.topic}-{self._tp.partition} begins at offset {begin}, redo has to start at {checkpoint}: "
+                "events between are gone. Raise INTENTFLOW_RETENTION_DAYS above the longest time a worker is away; to "
+                "go on now, rebuild state from the archive, or delete the data folder and the changelog topics to "
+                "start with the retained events only"
+            )
+        return min(checkpoint, live_from)
+
+    async def _first(self, consumer: aiokafka.AIOKafkaConsumer) -> int:
+        start = self._settings.start_from
+        if start == "earliest":
+            return int((await consumer.beginning_offsets([self._tp]))[self._tp])
+        end = int((await consumer.end_offsets([self._tp]))[self._tp])
+        if start == "latest":
+            return end
+        moment = int(datetime.fromisoformat(start).timestamp() * 1000)
+        found = (await consumer.offsets_for_times({self._tp: moment}))[self._tp]
+        return end if found is None or found.offset < 0 else int(found.offset)
+
+    def _consumer(self, group: str | None) -> aiokafka.AIOKafkaConsumer:
+        return aiokafka.AIOKafkaConsumer(
+            **aiokafka_config(self._settings), group_id=group, enable_auto_commit=False, isolation_level="read_committed"
+        )

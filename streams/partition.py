@@ -1,0 +1,207 @@
+"""The life of one source partition in this worker: open, redo, go live, close.
+
+Opening, in this order (a zombie's last commit could be missed in any other):
+1. start the producer: whoever held the partition before is fenced and its open transaction ended;
+2. read the committed source offset;
+3. read both changelogs on into the local store;
+4. seek the source to the redo offset of the last checkpoint; events below the committed offset build state only.
+
+Then batches: compute in the compute thread, commit on the event loop. While one partition commits, another computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from models.usable import Bounds
+from schemas.settings import Settings
+from schemas.topics import Topics
+from streams import changelog, metrics
+from streams.checkpoint import Checkpointer
+from streams.contacts import ContactBook
+from streams.decode import Decoder
+from streams.following import Following
+from streams.offsets import Offsets
+from streams.rows import Rows
+from streams.sequences import Sequences
+from streams.shoppers import Shoppers, Work
+from streams.stages import Codecs
+from streams.store import Store
+from streams.transaction import Publisher
+from streams.transport import BatchConsumer
+
+log = logging.getLogger("intentflow.partition")
+QUEUED_BATCHES = 2  # one waiting while one is in work: enough to keep the compute thread busy
+IDLE_S = 1.0
+
+
+class Partition:
+    """Everything this worker holds for one partition of behavior-events."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tp: TP,
+        consumer: BatchConsumer,
+        following: Following,
+        codecs: Codecs,
+        compute: Executor,
+        rows: int,
+        block_cache: int,
+    ) -> None:
+        self.tp, self.ready, self.state = tp, False, "opening"
+        self._settings, self._consumer, self._following = settings, consumer, following
+        self._codecs, self._compute, self._rows_size, self._block_cache = codecs, compute, rows, block_cache
+        self._topics = Topics(settings)
+        self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
+        self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
+        self._task: asyncio.Task[None] | None = None
+        self._shoppers: Shoppers | None = None
+        self._store: Store | None = None
+        self._stopping = False
+        self.position = 0  # next source offset to commit
+        self.progressed = time.monotonic()
+        self._written: dict[str, float] = {}
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"partition-{self.tp.partition}")
+
+    async def give(self, records: list[Any]) -> None:
+        """A batch of raw records from the transport."""
+        self._queue.put_nowait(records)
+        if self._queue.qsize() >= QUEUED_BATCHES:
+            self._consumer.hold(self.tp, True)
+
+    async def stop(self) -> None:
+        """Finish the batch in work, commit it, give everything back. Safe to call at any time."""
+        self._stopping = True
+        self._consumer.close_partition(self.tp)
+        if self._task is not None:
+            if self.state == "opening":
+                self._task.cancel()
+            await asyncio.wait([self._task])
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the partition's task, None while it runs or when it was told to stop."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def _run(self) -> None:
+        try:
+            await self._open()
+            while not self._stopping:
+                await self._turn()
+        finally:
+            self.state = "closed"
+            await self._publisher.stop()
+            if self._store is not None:
+                await self._in_compute(self._store.close)
+
+    async def _open(self) -> None:
+        await self._following.has_model.wait()
+        settings, number = self._settings, self.tp.partition
+        await self._publisher.start()
+        folder = Path(settings.data_dir) / settings.app_id / f"{self.tp.topic}-{number}"
+        store = self._store = await self._in_compute(
+            Store, folder, self._block_cache, int(settings.write_buffer_bytes)
+        )
+        offsets = Offsets(settings, self.tp)
+        live_from = await offsets.live_from()
+        read = await changelog.read_on(
+            settings,
+            store,
+            TopicPartition(self._topics.sequences_changelog, number),
+            TopicPartition(self._topics.contacts_changelog, number),
+            log.warning,
+        )
+        checkpoint = store.checkpoint()
+        begin = await offsets.redo_from(None if checkpoint is None else checkpoint.redo, live_from)
+        self._shoppers = self._build(store, live_from, begin)
+        self.position = live_from
+        await self._consumer.open_partition(self.tp, begin)
+        self.ready, self.state = True, "redo" if begin < live_from else "live"
+        log.warning(
+            "partition %d open: %d changelog records read, redo from %d, live from %d", number, read, begin, live_from
+        )
+
+    def _build(self, store: Store, live_from: int, begin: int) -> Shoppers:
+        settings, model = self._settings, self._following.model
+        assert model is not None
+        rows = Rows(self._rows_size, settings.ring_events, model.engine.state_size, store.sequences)
+        bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
+        return Shoppers(
+            model,
+            rows,
+            Sequences(rows, model.engine, model.card.features),
+            ContactBook(self._codecs.contact, store.contacts),
+            store,
+            Decoder(self._codecs.behavior_event, bounds, int(settings.max_event_bytes)),
+            self._codecs,
+            Checkpointer(rows, settings.checkpoint_interval_s, time.monotonic(), begin),
+            live_from,
+            settings.coalesce_predictions,
+        )
+
+    async def _turn(self) -> None:
+        """One batch: wait, compute, commit, settle."""
+        shoppers = self._shoppers
+        assert shoppers is not None
+        model, policy = self._following.model, self._following.policy
+        assert model is not None
+        shoppers.use(model, policy)
+        try:
+            records = await asyncio.wait_for(self._queue.get(), IDLE_S)
+        except TimeoutError:
+            work = await self._in_compute(shoppers.idle, self.position)
+        else:
+            if self._queue.qsize() < QUEUED_BATCHES and not self._stopping:
+                self._consumer.hold(self.tp, False)
+            work = await self._in_compute(shoppers.process, records)
+        if work.live:
+            await self._commit(shoppers, work)
+        self.progressed = time.monotonic()
+        if self.state == "redo":
+            metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
+            self.state = "live" if work.next_offset >= shoppers.live_from else "redo"
+        self._gauge(shoppers, work)
+
+    async def _commit(self, shoppers: Shoppers, work: Work) -> None:
+        begun = time.monotonic()
+        outputs = await self._in_compute(self._outputs, shoppers, work)
+        self.position = max(self.position, work.next_offset)
+        last = await self._publisher.publish(outputs, self.position)
+        names = {self._topics.sequences_changelog: "sequences", self._topics.contacts_changelog: "contacts"}
+        done = {name: last[topic] for topic, name in names.items() if topic in last}
+        await self._in_compute(shoppers.settle, work, done)
+        metrics.COMMIT.inc(time.monotonic() - begun)
+        if work.next_offset > shoppers.live_from:
+            metrics.count(work, self.tp.partition)
+
+    def _outputs(self, shoppers: Shoppers, work: Work) -> dict[str, Any]:
+        logs = shoppers.changelog(work)
+        by_topic = {self._topics.of_schema(name): records for name, records in work.records.items()}
+        by_topic[self._topics.sequences_changelog] = logs["sequences"]
+        by_topic[self._topics.contacts_changelog] = logs["contacts"]
+        return {topic: self._publisher.build(records) for topic, records in by_topic.items() if records}
+
+    def _gauge(self, shoppers: Shoppers, work: Work) -> None:
+        number = str(self.tp.partition)
+        highwater = self._consumer.highwater(self.tp)
+        metrics.LAG.labels(number).set(max(0, (highwater or 0) - max(work.next_offset, 0)))
+        metrics.HOT_ROWS.labels(number).set(len(shoppers.rows))
+        for stage, seconds in shoppers.stages.seconds.items():
+            metrics.STAGE.labels(stage).inc(seconds - self._written.get(stage, 0.0))
+            self._written[stage] = seconds
+
+    async def _in_compute(self, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._compute, function, *arguments)

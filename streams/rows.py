@@ -1,0 +1,189 @@
+"""The hot shoppers of one partition: a matrix of sequence rows over the partition's RocksDB.
+
+It works like a database's buffer pool: `locate` finds or loads the rows a batch needs, the batch changes them in
+place, and rows go back to the store only at a checkpoint or when a changed one has to make room. A row is a pure
+function of the shopper's events up to its `applied` offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events import EVENT
+from models.featurizer import CONTEXT
+
+Array = npt.NDArray[Any]
+Slots = npt.NDArray[np.int64]
+Loader = Callable[[list[bytes]], list[bytes | None]]
+
+META = np.dtype(
+    [
+        ("applied", "<i8"),  # source offset of the last event in the row, -1 = none
+        ("context", CONTEXT),  # what the featurizer needs of the past, after the newest event
+        ("base", CONTEXT),  # the same before the oldest event of the ring: where a rebuild starts
+        ("release", "<u4"),  # hash of the release whose hidden state this is, 0 = none
+        ("length", "<u2"),  # events in the ring
+        ("head", "<u2"),  # where the next event goes
+    ]
+)
+
+
+class RowsTooSmall(ValueError):
+    """The matrix cannot hold one batch: INTENTFLOW_HOT_ROWS is too small for INTENTFLOW_BATCH_RECORDS."""
+
+
+def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
+    """Stored form of a row: meta, ids of the ring (u8), the ring (EVENT), hidden state (f2, the model's layout)."""
+    return np.dtype(
+        [("meta", META), ("ids", "<u8", (ring,)), ("ring", EVENT, (ring,)), ("hidden", "<f2", (state,))], align=False
+    )
+
+
+class Rows:
+    """Fixed number of sequence rows, addressed by slot.
+
+    meta META (R,), ids u8 (R, ring), ring EVENT (R, ring), hidden f4 (R, state). `load` fetches stored rows by key.
+    Memory is R × (meta + ring × 32 + state × 4) bytes, touched only as far as rows are used.
+    """
+
+    def __init__(self, rows: int, ring: int, state: int, load: Loader) -> None:
+        self.size, self.ring_size, self.state_size = rows, ring, state
+        self.stored = row_dtype(ring, state)
+        self.meta = np.zeros(rows, META)
+        self.ids = np.zeros((rows, ring), np.uint64)
+        self.ring = np.zeros((rows, ring), EVENT)
+        self.hidden = np.zeros((rows, state), np.float32)
+        self.dirty = np.zeros(rows, bool)
+        self._recent = np.zeros(rows, bool)
+        self._keys: list[bytes | None] = [None] * rows
+        self._slots: dict[bytes, int] = {}
+        self._load = load
+        self._used = 0
+        self._hand = 0
+        self.evicted: dict[bytes, bytes] = {}  # changed rows that made room, until their transaction is settled
+        self.evictions = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def locate(self, users: Sequence[bytes]) -> Slots:
+        """Slots (N,) of the shoppers, loading and making rows as needed. No slot of this batch is reused within it."""
+        found = list(map(self._slots.get, users))
+        if None in found:
+            missing = list(dict.fromkeys(user for user, slot in zip(users, found, strict=True) if slot is None))
+            pinned = np.fromiter((slot for slot in found if slot is not None), np.int64)
+            self._admit(missing, pinned)
+            found = list(map(self._slots.__getitem__, users))
+        slots = np.array(found, np.int64)
+        self._recent[slots] = True
+        return slots
+
+    def forget(self, user: bytes) -> None:
+        """Empty the shopper's row (an erasure); the caller writes the tombstone."""
+        slot = int(self.locate([user])[0])
+        self._clear(np.array([slot]))
+        self.dirty[slot] = True
+
+    def take(self, slots: Slots) -> dict[bytes, bytes]:
+        """Stored form of these rows by key, and they count as clean: they go out with the running transaction."""
+        self.dirty[slots] = False
+        data = self.packed(slots)
+        width = self.stored.itemsize
+        raw = data.tobytes()
+        keys = self._keys
+        return {
+            key: raw[at * width : (at + 1) * width]
+            for at, slot in enumerate(slots.tolist())
+            if (key := keys[slot]) is not None
+        }
+
+    def packed(self, slots: Slots) -> npt.NDArray[np.void]:
+        """Rows as structured array (N,) of `row_dtype`, the hidden state rounded to fp16."""
+        data = np.empty(len(slots), self.stored)
+        data["meta"], data["ids"], data["ring"] = self.meta[slots], self.ids[slots], self.ring[slots]
+        data["hidden"] = self.hidden[slots]
+        return data
+
+    def settled(self) -> None:
+        """The transaction with the evicted rows is committed and in the store."""
+        self.evicted = {}
+
+    def items(self) -> dict[bytes, int]:
+        """Slot by shopper, for checks and for `status`."""
+        return dict(self._slots)
+
+    def _admit(self, users: list[bytes], pinned: Slots) -> None:
+        slots = self._free(len(users), pinned)
+        self._clear(slots)
+        values = self._read(users)
+        held = [at for at, value in enumerate(values) if value is not None]
+        if held:
+            data = np.frombuffer(b"".join(v for v in values if v is not None), self.stored)
+            into = slots[held]
+            self.meta[into], self.ids[into], self.ring[into] = data["meta"], data["ids"], data["ring"]
+            self.hidden[into] = data["hidden"]
+        for user, slot in zip(users, slots.tolist(), strict=True):
+            self._slots[user] = slot
+            self._keys[slot] = user
+
+    def _read(self, users: list[bytes]) -> list[bytes | None]:
+        values = self._load(users)
+        width = self.stored.itemsize
+        for at, user in enumerate(users):
+            value = self.evicted.get(user, values[at])
+            if value is not None and len(value) != width:
+                raise ValueError(
+                    f"stored row of shopper {user!r} has {len(value)} bytes, this worker's rows have {width}: "
+                    "ring_events or the model's state size changed; delete the worker's data folder and let it "
+                    "rebuild from the changelog's source events"
+                )
+            values[at] = value
+        return values
+
+    def _free(self, count: int, pinned: Slots) -> Slots:
+        fresh = min(count, self.size - self._used)
+        slots = np.arange(self._used, self._used + fresh)
+        self._used += fresh
+        if fresh == count:
+            return slots
+        return np.concatenate([slots, self._evict(count - fresh, np.concatenate([pinned, slots]))])
+
+    def _evict(self, count: int, pinned: Slots) -> Slots:
+        """Clock: pass over the rows, spare those used since the last pass, take the others."""
+        if count + len(np.unique(pinned)) > self.size:
+            raise RowsTooSmall(
+                f"a batch needs {count + len(np.unique(pinned))} rows, this partition has {self.size}: "
+                "raise INTENTFLOW_HOT_ROWS or lower INTENTFLOW_BATCH_RECORDS"
+            )
+        blocked = np.zeros(self.size, bool)
+        blocked[pinned] = True
+        taken: list[Slots] = []
+        missing = count
+        while missing:
+            block = (self._hand + np.arange(min(4096, self.size))) % self.size
+            free = block[~(self._recent[block] | blocked[block])][:missing]
+            last = len(block) if len(free) < missing else int(np.flatnonzero(block == free[-1])[0]) + 1
+            self._recent[block[:last]] = False
+            self._hand = int((self._hand + last) % self.size)
+            blocked[free] = True
+            taken.append(free)
+            missing -= len(free)
+        slots = np.concatenate(taken)
+        self.evicted.update(self.take(slots[self.dirty[slots]]))
+        for slot in slots.tolist():
+            key = self._keys[slot]
+            if key is not None:
+                del self._slots[key]
+        self.evictions += count
+        return slots
+
+    def _clear(self, slots: Slots) -> None:
+        self.meta[slots] = np.zeros((), META)
+        self.meta["applied"][slots] = -1
+        self.ids[slots] = 0
+        self.hidden[slots] = 0.0
+        self.dirty[slots] = False

@@ -1,0 +1,212 @@
+"""The one pass over a batch of one partition: decode, rows, LSTM step, heads, decide, and what is to be published.
+
+It runs in the compute thread and touches no event loop. `Work` is what it hands over: everything that has to be
+committed together. State in memory is ahead of the log until that commit; when the commit fails, the partition is
+dropped and opened again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.engine import Scores
+from models.events import TYPE_CODE
+from models.predictions import prediction_batch, prediction_ids
+from streams.checkpoint import Checkpointer
+from streams.contacts import ContactBook
+from streams.deadletters import dead_letters
+from streams.decide import CompiledPolicy, Scored, decide
+from streams.decode import Dead, Decoder, Events
+from streams.following import Model
+from streams.interventions import Decision, decision_row, intervention_row
+from streams.rows import Rows
+from streams.sequences import Applied, Sequences
+from streams.stages import Codecs, Stages
+from streams.store import CHECKPOINT_KEY, Store
+
+Array = npt.NDArray[Any]
+Record = tuple[bytes | None, bytes | None]
+
+
+@dataclass(slots=True)
+class Work:
+    """What one batch produced. `records` by schema name, `sequences` and `contacts` as stored, by key."""
+
+    next_offset: int
+    records: dict[str, list[Record]] = field(default_factory=dict)
+    sequences: dict[bytes, bytes] = field(default_factory=dict)
+    contacts: dict[bytes, bytes] = field(default_factory=dict)
+    checkpoint: bytes | None = None
+    events: int = 0
+    live: bool = False  # something to commit; a batch of redo mostly has nothing
+    oldest: int = 0  # record timestamp of the batch's first event, ms
+    reasons: dict[str, int] = field(default_factory=dict)  # dropped, by reason
+    decisions: list[Decision] = field(default_factory=list)
+    applied: Applied | None = None
+
+
+class Shoppers:
+    """State of one partition's shoppers and the pass over their events.
+
+    live_from: source offset below which events only build state (redo).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rows: Rows,
+        sequences: Sequences,
+        contacts: ContactBook,
+        store: Store,
+        decoder: Decoder,
+        codecs: Codecs,
+        checkpointer: Checkpointer,
+        live_from: int,
+        coalesce: bool = False,
+    ) -> None:
+        self._model, self.rows, self.sequences, self.contacts = model, rows, sequences, contacts
+        self._store, self._decoder, self._codecs, self._checkpointer = store, decoder, codecs, checkpointer
+        self.live_from, self._coalesce = live_from, coalesce
+        self.policy: CompiledPolicy | None = None
+        self.stages = Stages()
+
+    def use(self, model: Model, policy: CompiledPolicy | None) -> None:
+        """Between two batches: the release and the policy in force from now on."""
+        if model is not self._model:
+            self._model = model
+            self.sequences.use(model.engine)
+        self.policy = policy
+
+    def process(self, records: Sequence[Any]) -> Work:
+        """One batch of raw records in offset order. Raises only for faults of ours: every bad record is a dead letter."""
+        lap = self.stages.begin()
+        events, dead = self._decoder.decode(records)
+        lap("decode")
+        slots = self.rows.locate(events.users)
+        lap("rows")
+        applied = self.sequences.apply(slots, events.events, events.ids, events.offsets)
+        lap("step")
+        work = Work(int(records[-1].offset) + 1, events=len(events), oldest=int(records[0].timestamp), applied=applied)
+        if work.next_offset > self.live_from:
+            publish = np.flatnonzero(applied.scored & (events.offsets >= self.live_from))
+            self._score(work, events, applied, self._last_of_each(slots, publish) if self._coalesce else publish, lap)
+            self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
+        self._checkpoint(work)
+        work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
+        lap("checkpoint")
+        return work
+
+    def idle(self, offset: int) -> Work:
+        """No records for a while: go on with the checkpoint."""
+        work = Work(offset)
+        self._checkpoint(work)
+        work.live = bool(work.sequences) or work.checkpoint is not None
+        return work
+
+    def settle(self, work: Work, last: dict[str, int]) -> None:
+        """The transaction stands: into the store with it. last: last changelog offset by schema name."""
+        meta = {name: offset + 1 for name, offset in last.items()}
+        if meta or work.checkpoint is not None:
+            self._store.write(work.sequences, work.contacts, meta, work.checkpoint)
+        self.rows.settled()
+        self.contacts.settle()
+
+    def _score(self, work: Work, events: Events, applied: Applied, at: Array, lap: Any) -> None:
+        if not len(at):
+            return
+        engine = self._model.engine
+        columns = events.columns if len(at) == len(events) else events.columns.take(at)
+        scores = engine.heads(applied.trunk if len(at) == len(events) else applied.trunk[at])
+        lap("heads")
+        now = int(time.time() * 1000)
+        event_ids = columns.column("event_id").to_pylist()
+        ids = prediction_ids(event_ids)
+        codec = self._codecs.prediction
+        values = codec.encode(prediction_batch(codec.arrow_schema, columns, ids, scores, engine, now))
+        users = events.users if len(at) == len(events) else [events.users[i] for i in at.tolist()]
+        work.records["prediction"] = list(zip(users, values, strict=True))
+        lap("encode")
+        if self.policy is not None:
+            scored = self._scored(columns, event_ids, ids, events.events[at], scores)
+            self._decide(work, scored, self.policy, now)
+        lap("decide")
+
+    def _scored(self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores) -> Scored:
+        engine, card = self._model
+        return Scored(
+            user_ids=columns.column("user_id").to_pylist(),
+            event_ids=event_ids,
+            prediction_ids=ids.to_pylist(),
+            event_type=events["type"],
+            event_time=events["time"],
+            tasks=engine.tasks,
+            scores=scores.tasks,
+            top=scores.top,
+            top_scores=scores.top_scores,
+            categories=engine.categories,
+            popular=card.popular,
+            release=engine.release_id,
+            consents=_consents(columns, events["type"]),
+        )
+
+    def _decide(self, work: Work, scored: Scored, policy: CompiledPolicy, now: int) -> None:
+        work.decisions = decisions = decide(scored, self.contacts, policy, now)
+        if decisions:
+            keys = [decision.user_id.encode() for decision in decisions]
+            rows = self._codecs.decision.encode_rows([decision_row(decision) for decision in decisions])
+            work.records["decision"] = list(zip(keys, rows, strict=True))
+            emitted = [d.intervention for d in decisions if d.intervention is not None]
+            values = self._codecs.intervention.encode_rows([intervention_row(item) for item in emitted])
+            work.records["intervention"] = [
+                (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
+            ]
+        changes = self.contacts.changes()
+        if changes:
+            values = self.contacts.encode(changes)
+            work.contacts = {user.encode(): value for (user, _), value in zip(changes, values, strict=True)}
+
+    def _bury(self, work: Work, dead: list[Dead], applied: Applied) -> None:
+        if dead:
+            work.records["dead_letter"] = list(dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000)))
+        for letter in dead:
+            work.reasons[letter.reason] = work.reasons.get(letter.reason, 0) + 1
+        if applied.doubles:
+            work.reasons["double"] = applied.doubles
+
+    def _checkpoint(self, work: Work) -> None:
+        release = self._model.engine.release_id
+        taken, checkpoint = self._checkpointer.share(time.monotonic(), work.next_offset, release)
+        work.sequences = dict(self.rows.evicted)
+        if len(taken):
+            work.sequences.update(self.rows.take(taken))
+        if checkpoint is not None:
+            work.checkpoint = checkpoint.encode()
+
+    def changelog(self, work: Work) -> dict[str, list[Record]]:
+        """Changelog records of the batch: `sequences` and `contacts`."""
+        sequences: list[Record] = list(work.sequences.items())
+        if work.checkpoint is not None:
+            sequences.append((CHECKPOINT_KEY, work.checkpoint))
+        return {"sequences": sequences, "contacts": list(work.contacts.items())}
+
+    @staticmethod
+    def _last_of_each(slots: Array, at: Array) -> Array:
+        _, first_from_end = np.unique(slots[at][::-1], return_index=True)
+        return np.sort(at[len(at) - 1 - first_from_end])
+
+
+def _consents(columns: Any, types: Array) -> list[tuple[int, str, bool]]:
+    """(row, channel, granted) of consent events; `properties` names channel (default all) and granted (default true)."""
+    rows = np.flatnonzero(types == TYPE_CODE["consent"]).tolist()
+    found = []
+    for row in rows:
+        properties = dict(columns.column("properties")[row].as_py() or {})
+        granted = properties.get("granted", "true").lower() not in ("false", "0", "no")
+        found.append((row, properties.get("channel", "all"), granted))
+    return found

@@ -1,0 +1,121 @@
+"""Publishes what one batch produced: outputs, changelogs and the consumed offset together, or not at all.
+
+One producer per source partition, `transactional.id` = app-topic-partition: starting it fences whoever held the
+partition before. Batches of records are built in the compute thread, only sending happens on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+import aiokafka
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata, TopicPartition
+
+from schemas.kafka import aiokafka_config
+from schemas.settings import Settings
+from schemas.topics import Topics
+
+Record = tuple[bytes | None, bytes | None]
+CommitOffset = Callable[[TopicPartition, int], Awaitable[bool]]
+BATCH_BYTES = 900_000  # under the broker's default of 1 MiB for a record batch
+
+
+class Publisher:
+    """The producer of one source partition, exactly-once or at-least-once by the setting `guarantee`."""
+
+    def __init__(self, settings: Settings, source: TopicPartition, commit_offset: CommitOffset) -> None:
+        topics = Topics(settings)
+        self._changelogs = {topics.sequences_changelog, topics.contacts_changelog}
+        self._settings, self._source, self._commit_offset = settings, source, commit_offset
+        self._exactly_once = settings.guarantee == "exactly_once"
+        self._producer: aiokafka.AIOKafkaProducer | None = None
+        self.group = settings.app_id
+
+    async def start(self) -> None:
+        """Connect and, exactly-once, fence every earlier producer of this partition and end its open transaction."""
+        transactional = {}
+        if self._exactly_once:
+            transactional = {
+                "transactional_id": f"{self.group}-{self._source.topic}-{self._source.partition}",
+                "transaction_timeout_ms": int(self._settings.transaction_timeout_s * 1000),
+            }
+        self._producer = aiokafka.AIOKafkaProducer(
+            **aiokafka_config(self._settings),
+            enable_idempotence=True,
+            acks="all",
+            compression_type=None if self._settings.compression == "none" else self._settings.compression,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=18 << 20,  # a whole bad record fits into dead-letters
+            linger_ms=0,
+            **transactional,
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    def build(self, records: Iterable[Record]) -> list[BatchBuilder]:
+        """Record batches ready to send. Runs in the compute thread: it touches nothing of the event loop."""
+        assert self._producer is not None
+        now = int(time.time() * 1000)
+        builders = []
+        builder = None
+        for key, value in records:
+            if builder is None or builder.append(timestamp=now, key=key, value=value) is None:
+                builder = self._producer.create_batch()
+                builder.append(timestamp=now, key=key, value=value)
+                builders.append(builder)
+        return builders
+
+    async def publish(
+        self, outputs: dict[str, list[BatchBuilder]], offset: int
+    ) -> dict[str, int]:
+        """Send the outputs by topic and commit the source offset; returns the last offset written by topic.
+
+        Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
+        give up its state and open the partition again.
+        """
+        assert self._producer is not None
+        if not self._exactly_once:
+            # Changelogs last: a row ahead of its outputs would make a restart skip events that were never published.
+            logs = {topic: builders for topic, builders in outputs.items() if topic in self._changelogs}
+            await self._send({topic: builders for topic, builders in outputs.items() if topic not in logs})
+            last = await self._send(logs)
+            await self._commit_offset(self._source, offset)
+            return last
+        await self._producer.begin_transaction()
+        try:
+            last = await self._send(outputs)
+            await self._producer.send_offsets_to_transaction({self._source: offset}, self.group)
+            await self._producer.commit_transaction()
+        except BaseException:
+            await self._abort()
+            raise
+        return last
+
+    async def _send(
+        self, outputs: dict[str, list[BatchBuilder]]
+    ) -> dict[str, int]:
+        sent: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
+        longest = max((len(builders) for builders in outputs.values()), default=0)
+        for turn in range(longest):  # topic by topic in turns: batches of one partition go one after another
+            for topic, builders in outputs.items():
+                if turn < len(builders):
+                    count = builders[turn].record_count()
+                    future = await self._producer.send_batch(  # type: ignore[union-attr]
+                        builders[turn], topic, partition=self._source.partition
+                    )
+                    sent.append((topic, count, future))
+        done = await asyncio.gather(*(future for _, _, future in sent))
+        return {topic: meta.offset + count - 1 for (topic, count, _), meta in zip(sent, done, strict=True)}
+
+    async def _abort(self) -> None:
+        try:
+            await self._producer.abort_transaction()  # type: ignore[union-attr]
+        except Exception:  # noqa: BLE001 - fenced or away: the broker ends it at the transaction time-out
+            return

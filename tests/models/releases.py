@@ -1,0 +1,53 @@
+"""Small untrained releases for tests of engines, releases and whoever serves them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models import release
+from models.architecture import Architecture, Calibration
+from models.featurizer import FeatureSpec
+from models.network import IntentNetwork, weights_of
+from models.release import OTHER, Card, Release
+
+CATEGORIES = (*(f"category {n}" for n in range(7)), OTHER)
+SKEWED = Calibration(
+    tuple(np.linspace(0.5, 2, 13).tolist()), tuple(np.linspace(-1, 1, 13).tolist()), category_temperature=1.7
+)
+
+
+def card(**changes: object) -> Card:
+    settings: dict[str, object] = {
+        "model": "intent",
+        "categories": CATEGORIES,
+        "popular": {"category 1": ("item a", "item b")},
+        "metrics": {"buy_7d": {"auc": 0.8}},
+        "data_from": "2017-01-01T00:00:00+00:00",
+        "data_until": "2017-08-01T00:00:00+00:00",
+        "seed": 7,
+        "git_revision": "0" * 40,
+        "schema_fingerprint": "f" * 16,
+        "features": FeatureSpec(item_buckets=64, category_buckets=16),
+        "architecture": Architecture(hidden=16, head=16),
+    }
+    return Card(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def untrained(of: Card, seed: int = 0) -> IntentNetwork:
+    torch.manual_seed(seed)
+    return IntentNetwork(of.features, of.architecture, len(of.categories)).eval()
+
+
+def written(folder: Path | str, seed: int = 0, **changes: object) -> Release:
+    """A release with random weights in `folder`."""
+    of = card(**changes)
+    return release.write(str(folder), of, weights_of(untrained(of, seed)))
+
+
+def random_inputs(of: Card, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ids, dense and hidden states for one step of `rows` shoppers."""
+    rng = np.random.default_rng(seed)
+    ids = np.stack([rng.integers(0, size, rows) for size in of.features.vocabulary()], 1).astype(np.int32)
+    dense = rng.normal(size=(rows, of.features.dense_size)).astype(np.float32)
+    return ids, dense, rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)

@@ -1,0 +1,78 @@
+"""One pass over packed shoppers equals stepping through their events with the carried state."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.architecture import Architecture
+from models.featurizer import FeatureSpec
+from models.network import IntentNetwork, network_from, pack_order, weights_of
+
+SPEC = FeatureSpec(item_buckets=64, category_buckets=16)
+lengths_of_shoppers = st.lists(st.integers(1, 9), min_size=1, max_size=7)
+
+
+def random_events(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    ids = np.stack([rng.integers(0, size, n) for size in SPEC.vocabulary()], 1).astype(np.int32)
+    return torch.from_numpy(ids), torch.from_numpy(rng.normal(size=(n, SPEC.dense_size)).astype(np.float32))
+
+
+@given(lengths_of_shoppers)
+def test_pack_order_visits_every_event_round_by_round(lengths: list[int]) -> None:
+    packed = pack_order(np.array(lengths))
+    assert sorted(packed.order) == list(range(sum(lengths)))
+    starts = np.cumsum(lengths) - lengths
+    at = 0
+    for turn, size in enumerate(packed.batch_sizes):
+        assert (packed.order[at : at + size] == starts[packed.shoppers[:size]] + turn).all()
+        at += size
+
+
+def test_pack_order_refuses_shoppers_without_events() -> None:
+    with pytest.raises(ValueError, match="at least one event"):
+        pack_order(np.array([3, 0]))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@settings(max_examples=20, deadline=None)
+@given(lengths=lengths_of_shoppers)
+def test_carried_state_equals_the_full_pass(layers: int, lengths: list[int]) -> None:
+    torch.manual_seed(0)
+    network = IntentNetwork(SPEC, Architecture(layers=layers, hidden=8, head=8), 5).eval()
+    ids, dense = random_events(sum(lengths))
+    packed = pack_order(np.array(lengths))
+    order = torch.from_numpy(packed.order)
+    with torch.inference_mode():
+        trunk, final = network(ids[order], dense[order], torch.from_numpy(packed.batch_sizes))
+        hidden = torch.zeros(len(lengths), network.architecture.state_size)
+        at = 0
+        for size in packed.batch_sizes.tolist():
+            rows = order[at : at + size]
+            stepped, hidden[:size] = network.step(ids[rows], dense[rows], hidden[:size])
+            assert torch.allclose(stepped, trunk[at : at + size], atol=1e-5)
+            at += size
+    assert torch.allclose(hidden, final, atol=1e-5)
+
+
+def test_a_pass_can_go_on_from_the_state_of_another() -> None:
+    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8), 5).eval()
+    ids, dense = random_events(6)
+    sizes = torch.tensor([2, 2, 2])
+    with torch.inference_mode():
+        whole, _ = network(ids, dense, sizes)
+        _, middle = network(ids[:2], dense[:2], sizes[:1])
+        rest, _ = network(ids[2:], dense[2:], sizes[1:], middle)
+    assert torch.allclose(whole[2:], rest, atol=1e-6)
+
+
+def test_weights_survive_the_way_through_numpy() -> None:
+    architecture = Architecture(hidden=8, head=8)
+    network = IntentNetwork(SPEC, architecture, 5).eval()
+    again = network_from(SPEC, architecture, 5, weights_of(network))
+    ids, dense = random_events(3)
+    hidden = torch.zeros(3, architecture.state_size)
+    with torch.inference_mode():
+        assert torch.equal(network.step(ids, dense, hidden)[0], again.step(ids, dense, hidden)[0])

@@ -1,0 +1,81 @@
+"""Promoting, rolling back and listing releases over the compacted topic."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from models import promotion
+from models.release import WEIGHTS_FILE, ReleaseProblem
+from schemas import topics
+from schemas.kafka import confluent_config
+from schemas.settings import Settings
+from tests.models.releases import card, written
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Settings:
+    topics.create(settings)
+    return settings
+
+
+@pytest.mark.embedded
+def test_promote_and_roll_back(shop: Settings) -> None:
+    assert promotion.promoted(shop) is None
+    first, second = (written(shop.releases_uri, seed) for seed in (1, 2))
+    promotion.promote(shop, first)
+    done = promotion.promote(shop, second, note="better AUC")
+    assert (done.previous, done.note) == (first.id, "better AUC")
+    assert promotion.promoted(shop) == done
+    assert done.open() == second
+    back = promotion.rollback(shop)
+    assert (back.release, back.previous) == (first.id, second.id)
+    assert [one.id for one in promotion.listing(shop, back) if one.promoted] == [first.id]
+
+
+@pytest.mark.embedded
+def test_models_do_not_disturb_each_other_and_rubbish_is_passed_over(shop: Settings) -> None:
+    mine = promotion.promote(shop, written(shop.releases_uri))
+    promotion.promote(shop, written(shop.releases_uri, model="fraud"))
+    rubbish = Producer(confluent_config(shop))
+    rubbish.produce(topics.Topics(shop).model_releases, b"\0\0\0\0\xffnonsense", b"someone")
+    rubbish.flush()
+    assert promotion.promoted(shop) == mine
+    with pytest.raises(
+        ReleaseProblem, match=r"model fraud: nothing to go back to, fraud-.* replaced no other"
+    ):
+        promotion.rollback(shop, "fraud")
+    with pytest.raises(ReleaseProblem, match="model other: nothing to go back to, no release was promoted"):
+        promotion.rollback(shop, "other")
+
+
+@pytest.mark.embedded
+def test_nothing_is_promoted_that_cannot_be_served(shop: Settings) -> None:
+    broken = written(shop.releases_uri)
+    Path(broken.uri, WEIGHTS_FILE).write_bytes(b"short")
+    with pytest.raises(ReleaseProblem, match="changed or cut short"):
+        promotion.promote(shop, broken)
+    assert promotion.promoted(shop) is None
+
+
+@pytest.mark.embedded
+def test_a_missing_topic_names_the_mend(settings: Settings) -> None:
+    with pytest.raises(ReleaseProblem, match=r"model-releases at .*: .*intentflow topics create"):
+        promotion.promoted(settings)
+
+
+def test_listing_shows_what_cannot_be_served(settings: Settings) -> None:
+    assert promotion.listing(settings, None) == []
+    good, bad = written(settings.releases_uri, 1), written(settings.releases_uri, 2)
+    Path(bad.uri, "release.json").write_text("{}")
+    by_id = {one.id: one for one in promotion.listing(settings, None)}
+    assert by_id[good.id].release == promotion.find(settings, good.id) == good
+    assert "not as written" in by_id[bad.id].problem
+
+
+def test_a_folder_with_another_release_is_refused(tmp_path: Path) -> None:
+    made = written(tmp_path)
+    fingerprint = card().features.fingerprint()
+    record = promotion.Promotion("intent", "intent-other", made.uri, "0" * 64, fingerprint, 1, None, "")
+    with pytest.raises(ReleaseProblem, match="restore that folder"):
+        record.open()

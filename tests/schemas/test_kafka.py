@@ -1,0 +1,47 @@
+"""Client configurations; the brokers that they reach are in the `kafka` tests."""
+
+import pytest
+
+from schemas.kafka import BrokerAway, aiokafka_config, confluent_config, wait_for_broker
+from schemas.settings import Settings
+
+SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u", "sasl_password": "hush"}
+
+
+def test_plain_clients_carry_no_credentials() -> None:
+    settings = Settings(bootstrap_servers="a:1,b:2")
+    assert confluent_config(settings)["bootstrap.servers"] == "a:1,b:2"
+    assert aiokafka_config(settings)["bootstrap_servers"] == ["a:1", "b:2"]
+    for config in (confluent_config(settings), aiokafka_config(settings)):
+        assert not [key for key in config if "sasl" in key or "ssl" in key]
+
+
+def test_both_libraries_get_the_same_credentials() -> None:
+    settings = Settings.load(**SASL)
+    confluent, aiokafka = confluent_config(settings), aiokafka_config(settings)
+    assert confluent["security.protocol"] == aiokafka["security_protocol"] == "SASL_PLAINTEXT"
+    assert confluent["sasl.mechanism"] == aiokafka["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert confluent["sasl.username"] == aiokafka["sasl_plain_username"] == "u"
+    assert confluent["sasl.password"] == aiokafka["sasl_plain_password"] == "hush"
+
+
+def test_tls_verifies_the_broker() -> None:
+    context = aiokafka_config(Settings(security_protocol="SSL"))["ssl_context"]
+    assert context.check_hostname
+
+
+def test_extra_settings_are_spelled_as_librdkafka_does() -> None:
+    config = confluent_config(Settings(), group_id="g", error_cb=print, log_level=3)
+    assert (config["group.id"], config["error_cb"], config["log_level"]) == ("g", print, 3)
+
+
+def test_waiting_says_where_and_gives_up_after_the_time_allowed() -> None:
+    said: list[str] = []
+    with pytest.raises(
+        BrokerAway, match=r"127\.0\.0\.1:1 \(INTENTFLOW_BOOTSTRAP_SERVERS, PLAINTEXT\) after 0 s"
+    ):
+        wait_for_broker(Settings(bootstrap_servers="127.0.0.1:1"), timeout_s=0, say=said.append)
+    with pytest.raises(BrokerAway):
+        wait_for_broker(Settings(bootstrap_servers="127.0.0.1:1"), timeout_s=2.5, say=said.append)
+    assert said
+    assert "trying again every 2 s" in said[0]

@@ -1,0 +1,168 @@
+"""What must hold of deciding whatever comes: any events, any order of times, any cut of the log into batches."""
+
+from collections import defaultdict
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.decide import CompiledPolicy, Decision, decide, is_held_out
+from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, scored
+
+USERS = ("ann", "bob", "cy")
+levels = st.sampled_from([0.0, 0.1, 0.3, 0.35, 0.5, 0.9])
+hours = st.integers(-200, 400).map(float)  # in no order: events come late
+consents = st.tuples(st.sampled_from(["coupon", "push", "rerank", "all"]), st.booleans())
+acts = st.builds(
+    Event,
+    user=st.sampled_from(USERS),
+    kind=st.sampled_from(["purchase", "click", "search"]),
+    hour=hours,
+    lapse_30d=levels,
+    buy_7d=levels,
+    buy_3d=levels,
+)
+tellings = st.builds(
+    Event, user=st.sampled_from(USERS), kind=st.just("consent"), hour=hours, consent=consents
+)
+logs = st.lists(st.one_of(acts, acts, acts, tellings), max_size=40)
+share = st.sampled_from([0.0, 0.4])
+caps = st.lists(
+    st.fixed_dictionaries(
+        {
+            "count": st.integers(1, 3),
+            "hours": st.sampled_from([1, 24, 100]),
+            "kinds": st.sampled_from(
+                [["coupon"], ["push"], ["coupon", "push"], ["coupon", "push", "rerank"]]
+            ),
+        }
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> CompiledPolicy:
+    source = document(
+        holdout={"salt": draw(st.sampled_from("abc")), "share": draw(share)},
+        frequency_caps=draw(caps),
+        consent={kind: draw(st.sampled_from(["opt_in", "opt_out"])) for kind in ("coupon", "push", "rerank")},
+    )
+    for campaign in source["campaigns"]:
+        campaign["cooldown_hours"] = draw(st.sampled_from([0, 1, 24, 150]))
+        campaign["priority"] = draw(st.integers(0, 2))
+    return compiled(source)
+
+
+def walk(
+    log: list[Event], policy: CompiledPolicy, cuts: set[int], capacity: int = 65536
+) -> tuple[list[Decision], Any]:
+    """Decisions over the log cut into batches after these events, and what is stored in the end."""
+    stored = Stored(capacity)
+    named = [Event(**{**vars(event), "id": f"e{at}"}) for at, event in enumerate(log)]
+    edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
+    decisions = []
+    for first, last in zip(edges, edges[1:], strict=False):
+        decisions += decide(scored(named[first:last]), stored.book, policy, NOON)
+        stored.commit()
+    return decisions, stored.values
+
+
+def sends(decisions: list[Decision]) -> dict[str, list[tuple[str, str, int]]]:
+    """(kind, campaign, event time) of what each user was sent."""
+    out = defaultdict(list)
+    for decision in decisions:
+        if decision.intervention:
+            out[decision.user_id].append((decision.kind, decision.campaign, decision.event_time))
+    return out
+
+
+@given(logs, policies(), st.sets(st.integers(0, 40)), st.sampled_from([0, 1, 65536]))
+def test_where_the_log_is_cut_makes_no_difference(
+    log: list[Event], policy: CompiledPolicy, cuts: set[int], capacity: int
+) -> None:
+    assert walk(log, policy, cuts, capacity) == walk(log, policy, set())
+
+
+@settings(max_examples=300)
+@given(logs, policies(), st.sets(st.integers(0, 40)))
+def test_no_window_anywhere_holds_more_than_its_cap(
+    log: list[Event], policy: CompiledPolicy, cuts: set[int]
+) -> None:
+    for sent in sends(walk(log, policy, cuts)[0]).values():
+        for _, _, start in sent:
+            for count, window, kinds in policy.caps:
+                assert (
+                    sum(kind in kinds and start <= time < start + window for kind, _, time in sent) <= count
+                )
+
+
+@settings(max_examples=300)
+@given(logs, policies(), st.sets(st.integers(0, 40)))
+def test_two_of_a_campaign_are_never_closer_than_its_cooldown(
+    log: list[Event], policy: CompiledPolicy, cuts: set[int]
+) -> None:
+    for sent in sends(walk(log, policy, cuts)[0]).values():
+        for campaign, cooldown in policy.cooldowns.items():
+            times = sorted(time for _, name, time in sent if name == campaign)
+            assert all(later - earlier >= cooldown for earlier, later in zip(times, times[1:], strict=False))
+
+
+@given(logs, policies())
+def test_held_out_shoppers_get_nothing(log: list[Event], policy: CompiledPolicy) -> None:
+    holdout = policy.policy.holdout
+    assert not any(
+        is_held_out(user, holdout.salt, holdout.share) for user in sends(walk(log, policy, {7})[0])
+    )
+
+
+@given(logs, policies())
+def test_nothing_without_consent(log: list[Event], policy: CompiledPolicy) -> None:
+    said: dict[tuple[str, str], bool] = {}
+    decided = defaultdict(list)
+    for decision in walk(log, policy, {3, 20})[0]:
+        decided[decision.event_id].append(decision)
+    for at, event in enumerate(log):
+        if event.consent:
+            channel, granted = event.consent
+            for kind in ("coupon", "push", "rerank") if channel == "all" else (channel,):
+                said[event.user, kind] = granted
+        for decision in decided[f"e{at}"]:
+            allowed = said.get((event.user, decision.kind), policy.consent[decision.kind])  # type: ignore[index]
+            assert allowed or decision.reason == "no_consent"
+            assert allowed == (decision.reason != "no_consent")
+
+
+@given(logs, policies())
+def test_the_kill_switch_stops_all(log: list[Event], policy: CompiledPolicy) -> None:
+    stopped = CompiledPolicy(policy.policy.model_copy(update={"kill_switch": True}), policy.tasks)
+    decisions, _ = walk(log, stopped, {5})
+    assert {decision.reason for decision in decisions} <= {"kill_switch"}
+
+
+@given(logs, policies(), st.sets(st.integers(0, 40)))
+def test_every_candidate_has_one_decision_and_an_event_one_intervention(
+    log: list[Event], policy: CompiledPolicy, cuts: set[int]
+) -> None:
+    decisions, _ = walk(log, policy, cuts)
+    expected = [
+        (f"e{at}", name)
+        for at, event in enumerate(log)
+        for name, raised in (
+            ("winback", event.kind == "purchase" and event.lapse_30d >= 0.3),
+            ("reminder", event.kind in ("purchase", "click") and event.buy_7d <= 0.4),
+            ("list", event.kind == "click" and 0.2 <= event.buy_3d <= 0.8),
+        )
+        if raised
+    ]
+    assert [(d.event_id, d.campaign) for d in decisions] == expected
+    assert len({d.decision_id for d in decisions}) == len(decisions)
+    emitted = [d for d in decisions if d.intervention]
+    assert len({d.event_id for d in emitted}) == len(emitted)
+    assert len({d.intervention.intervention_id for d in emitted if d.intervention}) == len(emitted)
+    assert all(
+        (d.outcome == "emit") == (d.intervention is not None) and 0 < d.propensity <= 1 for d in decisions
+    )
+    assert all(
+        d.intervention.expires_at > d.event_time >= NOON - 200 * HOUR for d in emitted if d.intervention
+    )

@@ -1,0 +1,164 @@
+"""A policy that is not in order is refused with file, line, field, value and mend."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.policy_document import PolicyProblem, load, parse
+from tests.streams.decide_cases import TASKS, document
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def _set(*path: Any) -> Change:
+    *way, last, value = path
+
+    def change(source: dict[str, Any]) -> None:
+        part: Any = source
+        for key in way:
+            part = part[key]
+        part[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("holdout", "share", 1.0), "holdout.share: 1.0: input should be less than 1"),
+        (_set("holdout", "share", "a tenth"), "holdout.share: 'a tenth': input should be a valid number"),
+        (_set("holdout", "salt", ""), "holdout.salt: '': string should have at least 1 character"),
+        (_set("kill_switch", "off"), "kill_switch: 'off': input should be a valid boolean"),
+        (_set("colour", "red"), "colour: unknown key; correct its spelling or remove it"),
+        (_set("frequency_caps", 0, "hours", 0), "frequency_caps[0].hours: 0: input should be greater than 0"),
+        (
+            _set("frequency_caps", 0, "hours", float("inf")),
+            "frequency_caps[0].hours: inf: input should be a finite number",
+        ),
+        (
+            _set("frequency_caps", 0, "kinds", ["fax"]),
+            "frequency_caps[0].kinds[0]: 'fax': input should be 'coupon', ",
+        ),
+        (_set("consent", "push", "maybe"), "consent.push: 'maybe': input should be 'opt_in' or 'opt_out'"),
+        (_set("campaigns", 0, "kind", "sms"), "campaigns[0].kind: want one of coupon, push, rerank"),
+        (_set("campaigns", 1, "id", "winback"), "campaigns: the id 'winback' is used 2 times; give each"),
+        (_set("campaigns", 0, "id", "Win back"), "campaigns[0].id: 'Win back': string should match pattern"),
+        (_set("campaigns", 0, "prio", 1), "campaigns[0].prio: unknown key"),
+        (_set("campaigns", 0, "trigger", "event_types", ["purchas"]), "did you mean 'purchase'?"),
+        (
+            _set("campaigns", 0, "trigger", "at_least", 1.4),
+            "campaigns[0].trigger.at_least: 1.4: input should be less",
+        ),
+        (_set("campaigns", 0, "trigger", "at_most", 0.1), "campaigns[0].trigger: at_least is above at_most"),
+        (
+            _set("campaigns", 0, "trigger", "at_least", None),
+            "campaigns[0].trigger: no bound; write at_least or at_most",
+        ),
+        (
+            _set("campaigns", 0, "trigger", "score", "lapse_3d"),
+            "campaigns[0].trigger.score: unknown score 'lapse_3d'; did",
+        ),
+        (
+            _set("campaigns", 0, "value", "score", "joy"),
+            "campaigns[0].value.score: unknown score 'joy'; known: buy_3d",
+        ),
+        (
+            _set("campaigns", 0, "value", "cost_per_contact", -1),
+            "campaigns[0].value.cost_per_contact: -1: input should",
+        ),
+        (
+            _set("campaigns", 0, "payload", "value", 0),
+            "campaigns[0].payload.value: 0: input should be greater than 0",
+        ),
+        (_set("campaigns", 0, "payload", {"size": 3}), "campaigns[0].payload.value: is missing; add it"),
+        (_set("campaigns", 1, "payload", "send_after_minutes", 9999), "it expires before it may be sent"),
+        (
+            _set("campaigns", 1, "payload", "variables", {"a": "{x.__class__}"}),
+            "a has the placeholder {x.__class__}; write",
+        ),
+        (_set("campaigns", 1, "payload", "variables", {"a": "{score!r}"}), "a has the placeholder {score}"),
+        (_set("campaigns", 2, "payload", "size", 0), "campaigns[2].payload.size: 0: input should be greater"),
+        (
+            _set("campaigns", 2, "cooldown_hours", -1),
+            "campaigns[2].cooldown_hours: -1: input should be greater",
+        ),
+    ],
+)
+def test_a_fault_is_named_with_its_mend(change: Change, message: str) -> None:
+    source = document()
+    change(source)
+    with pytest.raises(PolicyProblem) as problem:
+        parse(yaml.safe_dump(source, sort_keys=False), "shop.yaml", TASKS)
+    assert message in str(problem.value)
+    assert str(problem.value).startswith("shop.yaml: line ")
+
+
+def test_every_fault_is_told_with_its_line() -> None:
+    text = (
+        "name: a\nholdout:\n  salt: s\n  share: 2\nfrequency_caps:\n  - count: 1\n    hours: -1\nkill: true\n"
+    )
+    with pytest.raises(PolicyProblem) as problem:
+        parse(text, "p.yaml")
+    lines = str(problem.value).splitlines()
+    assert [line.split(":")[1:3] for line in lines] == [
+        [" line 4", " holdout.share"],
+        [" line 7", " frequency_caps[0].hours"],
+        [" line 8", " kill"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nname: b\n", "p.yaml: line 1: name: is written twice; keep one"),
+        ("[[[", "p.yaml: not YAML"),
+        ("a: &x [*x]", "has a YAML alias"),
+        ("just words", "holds no policy; it must have the keys name, kill_switch, holdout"),
+        ("", "holds no policy"),
+        ("name: \x00", "not YAML"),
+        ("!!python/object:os.system {}", "not YAML"),
+        ("when: 2017-13-45\n", "p.yaml"),
+    ],
+)
+def test_what_is_no_policy_is_refused(text: str, message: str) -> None:
+    with pytest.raises(PolicyProblem) as problem:
+        parse(text, "p.yaml")
+    assert message in str(problem.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PolicyProblem, match=r"none.yaml: cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
+    with pytest.raises(PolicyProblem, match=r"latin.yaml: cannot be read .* UTF-8 YAML"):
+        load(tmp_path / "latin.yaml")
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(yaml.safe_dump),
+    )
+)
+def test_no_text_brings_anything_but_a_problem(text: str) -> None:
+    with pytest.raises(PolicyProblem):
+        parse(text, "p.yaml")
+
+
+@given(
+    st.sampled_from(["name", "holdout", "consent", "frequency_caps", "campaigns"]),
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+)
+def test_no_value_of_a_part_brings_anything_but_a_policy_or_a_problem(part: str, value: Any) -> None:
+    try:
+        parse(yaml.safe_dump(document(**{part: value})), "p.yaml", TASKS)
+    except PolicyProblem as problem:
+        assert str(problem).startswith("p.yaml: ")
