@@ -132,7 +132,7 @@ _COMPLEX = frozenset({"record", "enum", "fixed", "array", "map"})
 
 
 def canonical(node: Node, *, logical: frozenset[str] = frozenset()) -> Any:
-    """The schema as JSON data without docs, aliases, defaults and foreign attributes; of logical types only `logical`."""
+    """The schema as JSON data without docs, aliases, defaults, other attributes, logical types but `logical`."""
     seen: set[str] = set()
 
     def of(node: Node) -> Any:  # noqa: PLR0911 - one return per kind

@@ -86,7 +86,7 @@ class HttpRegistry:
     ) -> None:
         config = {"url": url} | ({"basic.auth.user.info": f"{username}:{password}"} if username else {})
         self._url, self._topics = url, topics or Topics(Settings())
-        self._client = SchemaRegistryClient.new_client(config)  # knows mock:// too
+        self._client = SchemaRegistryClient(config)
         self._ids: dict[str, int] = {}
         self._unknown: dict[int, float] = {}
 

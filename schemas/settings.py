@@ -66,7 +66,7 @@ class Settings(BaseSettings):
 
     registry_url: str = Field(
         "",
-        pattern=r"^(|(https?|mock)://.+)$",
+        pattern=r"^(|https?://.+)$",
         description="Confluent-compatible schema registry; empty: the file registry with fixed ids.",
     )
     registry_username: str = Field("", description="User of the schema registry (HTTP basic).")

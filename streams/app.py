@@ -46,9 +46,7 @@ WATCH_S = 0.5
 def create_app(settings: Settings) -> BatchApp:
     """The Faust app of one worker process. Topics must exist: `schemas.topics.check` comes before."""
     app = BatchApp(
-        settings.app_id,
-        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
-        datadir=settings.data_dir,
+        settings,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
@@ -58,7 +56,6 @@ def create_app(settings: Settings) -> BatchApp:
         table_standby_replicas=0,
         stream_wait_empty=False,
     )
-    app.batch_settings = settings
     source = app.topic(Topics(settings).behavior_events, schema=RawBatches(), internal=False)
     workers = Workers(app, settings)
 
@@ -105,7 +102,9 @@ class Workers:
 
     async def give(self, tp: TP, records: list[Any]) -> None:
         partition = self._partitions.get(tp)
-        if partition is not None:  # None: revoked while the batch was on its way; its next owner reads it again
+        if (
+            partition is not None
+        ):  # None: revoked while the batch was on its way; its next owner reads it again
             await partition.give(records)
 
     async def assign(self, tps: set[TP]) -> None:

@@ -80,13 +80,13 @@ def standing_rule(contact: Contact, campaign: Campaign, time: int, policy: Compi
     for count, window, kinds in policy.caps:
         if campaign.kind in kinds and (
             time <= newest - window
-            or sum(e.kind in kinds and abs(e.time - time) < window for e in sent) >= count
+            or sum(e.kind in kinds and 0 <= time - e.time < window for e in sent) >= count
         ):
             return "frequency_cap"
     window = policy.cooldowns[campaign.id]
     if window and (
         time <= newest - window
-        or any(e.campaign == campaign.id and abs(e.time - time) < window for e in sent)
+        or any(e.campaign == campaign.id and 0 <= time - e.time < window for e in sent)
     ):
         return "cooldown"
     return None
@@ -178,6 +178,8 @@ def _emit(
 
 def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int, int]]:
     """(moment, row, first, last) of each event that has candidates [first, last)."""
+    if not rows:
+        return
     starts = [at for at, row in enumerate(rows) if at == 0 or row != rows[at - 1]]
     distinct = [rows[at] for at in starts]
     columns = zip(

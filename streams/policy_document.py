@@ -32,12 +32,16 @@ def load(path: str | Path, tasks: Sequence[str] | None = None) -> Policy:
 def parse(text: str, source: str, tasks: Sequence[str] | None = None) -> Policy:
     """Check the text of a policy; `source` names it in messages. Raises PolicyProblem with every fault."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise PolicyProblem(f"{source}: has a YAML alias (*name); write the part out where it is used")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as problem:
+        aliased = any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        )
+        tree, document = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except (
+        Exception
+    ) as problem:  # beside YAMLError also ValueError for 2017-13-45, KeyError for !!bool maybe, ...
         raise PolicyProblem(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
+    if aliased:
+        raise PolicyProblem(f"{source}: has a YAML alias (*name); write the part out where it is used")
     if not isinstance(document, dict):
         raise PolicyProblem(
             f"{source}: holds no policy; it must have the keys {', '.join(Policy.model_fields)}"

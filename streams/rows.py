@@ -185,5 +185,6 @@ class Rows:
         self.meta[slots] = np.zeros((), META)
         self.meta["applied"][slots] = -1
         self.ids[slots] = 0
+        self.ring[slots] = np.zeros((), EVENT)
         self.hidden[slots] = 0.0
         self.dirty[slots] = False

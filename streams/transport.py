@@ -138,11 +138,35 @@ class BatchTransport(driver.Transport):
 
 
 class BatchApp(faust.App):
-    """A Faust app whose consumer speaks batches. `_new_transport` is private in Faust: a test guards it."""
+    """A Faust app that connects as the settings say and whose consumer speaks batches.
 
-    batch_settings: Settings
+    `_new_transport` is private in Faust: a test guards it.
+    """
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        self.batch_settings = settings
+        super().__init__(
+            settings.app_id,
+            broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+            broker_credentials=_credentials(settings),  # of the producer that Faust starts for itself
+            datadir=settings.data_dir,
+            **options,
+        )
 
     def _new_transport(self) -> BatchTransport:
         transport = BatchTransport(self.conf.broker_consumer, self)
         transport.settings = self.batch_settings
         return transport
+
+
+def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    config = aiokafka_config(settings)
+    context = config.get("ssl_context")
+    if settings.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=config["sasl_plain_username"],
+            password=config["sasl_plain_password"],
+            mechanism=config["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

@@ -178,9 +178,8 @@ def test_writers_of_several_schemas_keep_the_order_of_the_log() -> None:
     older = _without(avro.current("behavior_event"), "device", "device_id", "properties")
     codec = Codec(OtherWriters(id700=older), "behavior_event")
     mine = values(codec, 6)
-    row = {
-        k: None for k in ("item_id", "category_id", "quantity", "session_id", "query", "anonymous_id")
-    } | EVENT
+    absent = ("item_id", "category_id", "quantity", "session_id", "query", "anonymous_id")
+    row = dict.fromkeys(absent) | EVENT
     theirs = b"\0" + (700).to_bytes(4, "big") + reference_write(older, row | {"event_id": "old"})
     decoded = codec.decode([*mine[:2], theirs, *mine[2:], theirs])
     assert decoded.batch.column("event_id").to_pylist() == ["e0", "e1", "old", "e2", "e3", "e4", "e5", "old"]
@@ -341,7 +340,7 @@ def _decision() -> dict[str, Any]:
     numbers = ("propensity", "score", "threshold", "value", "cost")
     return (
         {name: name for name in texts}
-        | {name: 0.5 for name in numbers}
+        | dict.fromkeys(numbers, 0.5)
         | {"event_time": 1, "decided_at": 2, "kind": "push", "outcome": "emit", "eligible": ["a", "b"]}
         | {"scores": {"buy_7d": 0.5}, "intervention_id": "i"}
     )

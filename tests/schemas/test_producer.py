@@ -64,6 +64,10 @@ def test_leaving_the_context_raises_what_did_not_arrive(settings: Settings) -> N
 
 
 def test_an_exception_on_its_way_is_not_hidden_by_a_failed_delivery(settings: Settings) -> None:
-    with pytest.raises(KeyError), EventProducer(settings, message_timeout_ms=300, log_level=0) as producer:
-        producer.send(EVENT)
-        raise KeyError("the caller's own")
+    def caller() -> None:
+        with EventProducer(settings, message_timeout_ms=300, log_level=0) as producer:
+            producer.send(EVENT)
+            raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError, match="the caller's own"):
+        caller()

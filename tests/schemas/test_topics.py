@@ -87,25 +87,35 @@ def test_topics_as_they_must_be_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "said"),
+    ("topic", "change", "said"),
     [
-        ({"partitions": {"shop-decisions": 0}}, "shop-decisions: missing, want 8 partitions; mend: `intentflow topics create`"),
+        ("decisions", 0, "missing, want 8 partitions; mend: `intentflow topics create`"),
         (
-            {"partitions": {"shop-predictions": 6}},
-            "shop-predictions: number of partitions is 6, want 8; mend: set INTENTFLOW_PARTITIONS=6, or delete",
+            "predictions",
+            6,
+            "number of partitions is 6, want 8; mend: set INTENTFLOW_PARTITIONS=6, or delete the topic",
         ),
-        ({"partitions": {"shop-policies": 2}}, "shop-policies: number of partitions is 2, want 1; mend: delete the topic"),
+        ("policies", 2, "number of partitions is 2, want 1; mend: delete the topic"),
         (
-            {"config": {"shop-model-releases": {"cleanup.policy": "delete"}}},
-            "cleanup.policy is delete, want compact; mend: `kafka-configs --alter --entity-type topics --entity-name shop-model",
+            "model-releases",
+            {"cleanup.policy": "delete"},
+            "is delete, want compact; mend: `kafka-configs --alter",
         ),
-        ({"config": {"shop-behavior-events": {"cleanup.policy": "compact"}}}, "cleanup.policy is compact, want delete"),
-        ({"config": {"shop-dead-letters": {"max.message.bytes": "1048588"}}}, "max.message.bytes is 1048588, want at least 17825792"),
-        ({"config": {"shop-behavior-events": {"retention.ms": "5000"}}}, "retention.ms is 5000, want longer than a checkpoint interval (10000)"),
+        ("behavior-events", {"cleanup.policy": "compact"}, "cleanup.policy is compact, want delete"),
+        (
+            "behavior-events",
+            {"retention.ms": "5000"},
+            "is 5000, want longer than a checkpoint interval (10000)",
+        ),
+        ("dead-letters", {"max.message.bytes": "1048588"}, "is 1048588, want at least 17825792"),
     ],
-)  # fmt: skip
-def test_each_difference_that_matters_is_named_with_its_mend(client: dict[str, Any], said: str) -> None:
-    message = check(**client)
+)
+def test_each_difference_that_matters_is_named_with_its_mend(
+    topic: str, change: int | dict[str, str], said: str
+) -> None:
+    name = f"shop-{topic}"
+    message = check(partitions={name: change}) if isinstance(change, int) else check(config={name: change})
+    assert f"- {name}: " in message
     assert said in message
     assert message.count("\n") == 1
 

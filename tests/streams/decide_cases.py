@@ -7,14 +7,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import yaml
 
 from models.events import EVENT_TYPES
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
 from streams.contacts import ContactBook
 from streams.decide import CompiledPolicy, Decision, Scored, decide
-from streams.policy_document import parse
+from streams.policy import Policy
 
 TASKS = ("buy_3d", "buy_7d", "buy_30d", "lapse_30d")
 HOUR = 3_600_000  # ms
@@ -88,7 +87,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def compiled(source: dict[str, Any] | None = None) -> CompiledPolicy:
     """The policy of a document, compiled for TASKS."""
-    return CompiledPolicy(parse(yaml.safe_dump(source or DOCUMENT), "test.yaml", TASKS), TASKS)
+    return CompiledPolicy(Policy.model_validate(source or DOCUMENT), TASKS)
 
 
 def scored(events: Iterable[Event]) -> Scored:

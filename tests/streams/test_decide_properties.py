@@ -1,5 +1,6 @@
 """What must hold of deciding whatever comes: any events, any order of times, any cut of the log into batches."""
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -9,14 +10,14 @@ from hypothesis import strategies as st
 from streams.decide import CompiledPolicy, Decision, decide, is_held_out
 from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, scored
 
-USERS = ("ann", "bob", "cy")
-levels = st.sampled_from([0.0, 0.1, 0.3, 0.35, 0.5, 0.9])
-hours = st.integers(-200, 400).map(float)  # in no order: events come late
+USERS = ("ann", "bob")
+levels = st.sampled_from([0.1, 0.3, 0.35, 0.5, 0.7])
+hours = st.integers(-100, 300).map(float)  # in no order: events come late
 consents = st.tuples(st.sampled_from(["coupon", "push", "rerank", "all"]), st.booleans())
 acts = st.builds(
     Event,
     user=st.sampled_from(USERS),
-    kind=st.sampled_from(["purchase", "click", "search"]),
+    kind=st.sampled_from(["purchase", "purchase", "click", "click", "search"]),
     hour=hours,
     lapse_30d=levels,
     buy_7d=levels,
@@ -25,13 +26,16 @@ acts = st.builds(
 tellings = st.builds(
     Event, user=st.sampled_from(USERS), kind=st.just("consent"), hour=hours, consent=consents
 )
-logs = st.lists(st.one_of(acts, acts, acts, tellings), max_size=40)
-share = st.sampled_from([0.0, 0.4])
+logs = st.one_of(  # long ones, or the rules seldom meet; short ones, so that a fault is shown small
+    st.lists(st.one_of(acts, acts, acts, tellings), max_size=10),
+    st.lists(st.one_of(acts, acts, acts, acts, acts, acts, tellings), min_size=40, max_size=40),
+)
+share = st.sampled_from([0.0, 0.0, 0.4])
 caps = st.lists(
     st.fixed_dictionaries(
         {
             "count": st.integers(1, 3),
-            "hours": st.sampled_from([1, 24, 100]),
+            "hours": st.sampled_from([5, 24, 100]),
             "kinds": st.sampled_from(
                 [["coupon"], ["push"], ["coupon", "push"], ["coupon", "push", "rerank"]]
             ),
@@ -46,10 +50,13 @@ def policies(draw: st.DrawFn) -> CompiledPolicy:
     source = document(
         holdout={"salt": draw(st.sampled_from("abc")), "share": draw(share)},
         frequency_caps=draw(caps),
-        consent={kind: draw(st.sampled_from(["opt_in", "opt_out"])) for kind in ("coupon", "push", "rerank")},
+        consent={
+            kind: draw(st.sampled_from(["opt_out", "opt_out", "opt_in"]))
+            for kind in ("coupon", "push", "rerank")
+        },
     )
     for campaign in source["campaigns"]:
-        campaign["cooldown_hours"] = draw(st.sampled_from([0, 1, 24, 150]))
+        campaign["cooldown_hours"] = draw(st.sampled_from([0, 5, 24, 100]))
         campaign["priority"] = draw(st.integers(0, 2))
     return compiled(source)
 
@@ -62,7 +69,7 @@ def walk(
     named = [Event(**{**vars(event), "id": f"e{at}"}) for at, event in enumerate(log)]
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
     decisions = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in itertools.pairwise(edges):
         decisions += decide(scored(named[first:last]), stored.book, policy, NOON)
         stored.commit()
     return decisions, stored.values
@@ -105,7 +112,7 @@ def test_two_of_a_campaign_are_never_closer_than_its_cooldown(
     for sent in sends(walk(log, policy, cuts)[0]).values():
         for campaign, cooldown in policy.cooldowns.items():
             times = sorted(time for _, name, time in sent if name == campaign)
-            assert all(later - earlier >= cooldown for earlier, later in zip(times, times[1:], strict=False))
+            assert all(later - earlier >= cooldown for earlier, later in itertools.pairwise(times))
 
 
 @given(logs, policies())
@@ -164,5 +171,5 @@ def test_every_candidate_has_one_decision_and_an_event_one_intervention(
         (d.outcome == "emit") == (d.intervention is not None) and 0 < d.propensity <= 1 for d in decisions
     )
     assert all(
-        d.intervention.expires_at > d.event_time >= NOON - 200 * HOUR for d in emitted if d.intervention
+        d.intervention.expires_at > d.event_time >= NOON - 100 * HOUR for d in emitted if d.intervention
     )

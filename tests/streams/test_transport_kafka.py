@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import faust
-import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 from faust.types import TP
 
@@ -101,14 +100,11 @@ def _reading_app(
     settings: Settings, batches: list[tuple[TP, list[Any]]], enough: threading.Event, count: int
 ) -> BatchApp:
     app = BatchApp(
-        settings.app_id,
-        broker=f"kafka://{settings.bootstrap_servers}",
-        datadir=settings.data_dir,
+        settings,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
     )
-    app.batch_settings = settings
 
     @app.agent(app.topic(Topics(settings).behavior_events, schema=RawBatches(), internal=False))
     async def read(stream: faust.Stream[list[Any]]) -> None:
@@ -120,6 +116,6 @@ def _reading_app(
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
         for tp in assigned:
-            asyncio.ensure_future(app.consumer.open_partition(tp, 0))
+            app.add_future(app.consumer.open_partition(tp, 0))
 
     return app

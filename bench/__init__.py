@@ -1,0 +1,9 @@
+"""Measurements. Each is a program, `make bench-<name>`, that starts what it needs and leaves nothing behind.
+
+    pipeline   one worker on a real Kafka: events/s, time per stage, latency; beside it plain Faust (peers/)
+    memory     one worker with a million shoppers
+    page       makes docs/performance.md from bench/results/
+
+Every measurement writes bench/results/<name>.json, prints it, and ends with 1 when a bar does not hold (report.py).
+FAST=1 makes a short run that only shows that everything works; its figures go to .intentflow/bench/.
+"""

@@ -1,0 +1,134 @@
+"""The job for one event, as one writes it for a stream processor that hands over events one by one: plain Python.
+
+Row of a shopper, features, model step and heads are those of the worker (same release, same featurizer formula: a test
+holds the inputs equal), but for one event at a time, with scalar arithmetic where that is the faster way.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from operator import mul
+from typing import Any
+
+import numpy as np
+
+from models.engine import Engine
+from models.events import DEVICES, EVENT_TYPES
+from models.featurizer import DENSE, FeatureSpec
+from models.predictions import NAMESPACE
+
+_MASK = (1 << 64) - 1
+_BASE = 0x9E3779B97F4A7C15
+_POWERS = [pow(_BASE, at, 1 << 64) for at in range(256)]
+_SESSIONS, _DAY_S = 1.0, 86_400.0
+_TYPES = {name: code for code, name in enumerate(EVENT_TYPES)}
+_DEVICES = {name: code for code, name in enumerate(DEVICES)}
+_TURN = 2 * math.pi
+
+
+def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
+    """Counters, the ids and events of the last `ring` events, and the model's state in half precision."""
+    event = [("time", "<i8"), ("item", "<u4"), ("category", "<u4"), ("price", "<f4"), ("type", "u1"), ("device", "u1")]
+    return np.dtype(
+        [
+            ("previous", "<i8"),
+            ("first", "<i8"),
+            ("events", "<i8"),
+            ("sessions", "<i8"),
+            ("ids", "<u8", (ring,)),
+            ("ring", event, (ring,)),
+            ("hidden", "<f2", (state,)),
+        ]
+    )
+
+
+class OneEvent:
+    """Scores events one at a time. Rows go in and out as bytes, as a Faust table holds them."""
+
+    def __init__(self, engine: Engine, spec: FeatureSpec, ring: int) -> None:
+        self._engine, self._spec, self._ring = engine, spec, ring
+        self._dtype = row_dtype(ring, engine.state_size)
+        self._empty = np.zeros(1, self._dtype).tobytes()
+
+    def score(self, stored: bytes | None, event: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
+        """The shopper's row after the event, and the prediction (None for a double)."""
+        row = np.frombuffer(bytearray(stored or self._empty), self._dtype)[0]
+        event_id = text_hash(event["event_id"])
+        if (row["ids"] == event_id).any():
+            return stored or self._empty, None
+        ids, dense = self.inputs(row, event)
+        trunk, hidden = self._engine.step(
+            np.array([ids], np.int32), np.array([dense], np.float32), row["hidden"][None].astype(np.float32)
+        )
+        scores = self._engine.heads(trunk)
+        self._advance(row, event, event_id, hidden[0])
+        return row.tobytes(), self._prediction(event, scores)
+
+    def inputs(self, row: Any, event: dict[str, Any]) -> tuple[list[int], list[float]]:
+        """ids and dense inputs of the event, as models.featurizer.featurize makes them."""
+        spec, at, count = self._spec, event["event_time"], int(row["events"])
+        sessions, since, tenure = int(row["sessions"]), 0.0, 0.0
+        if count:
+            since = max(at - int(row["previous"]), 0) / 1000
+            tenure = max(at - int(row["first"]), 0) / 1000 / _DAY_S
+        price, quantity = event["price"], float(np.float16(event["quantity"] or 0.0))
+        hour, day = at / 3_600_000 % 24 / 24, (at // 86_400_000 + 3) % 7 / 7
+        dense = [
+            math.log1p(min(price or 0.0, 1e8)) / 5.0,
+            float(price is not None),
+            math.log1p(quantity) / 3.0,
+            math.log1p(min(since, 1e9)) / 8.0,
+            float(count == 0),
+            float(self._opens_session(row, at)),
+            math.log1p(count) / 8.0,
+            math.log1p(sessions) / 5.0,
+            math.log1p(min(tenure, 1e5)) / 5.0,
+            math.log1p(min(tenure / max(sessions - 1.0, 1.0), 1e5)) / 4.0,
+            math.sin(_TURN * hour),
+            math.cos(_TURN * hour),
+            math.sin(_TURN * day),
+            math.cos(_TURN * day),
+        ]
+        ids = [
+            _bucket(short_hash(event["item_id"]), spec.item_buckets),
+            _bucket(short_hash(event["category_id"]), spec.category_buckets),
+            _TYPES.get(event["event_type"], 0),
+            _DEVICES.get(event["device"], 0),
+        ]
+        return ids, dense
+
+    def _opens_session(self, row: Any, at: int) -> bool:
+        return not row["events"] or at - int(row["previous"]) > self._spec.session_gap_s * 1000
+
+    def _advance(self, row: Any, event: dict[str, Any], event_id: int, hidden: np.ndarray) -> None:
+        at, place = event["event_time"], int(row["events"]) % self._ring
+        row["sessions"] += self._opens_session(row, at)
+        row["previous"] = max(int(row["previous"]), at)
+        row["first"] = row["first"] or at
+        row["events"] += 1
+        row["ids"][place] = event_id
+        row["ring"][place] = (
+            at,
+            short_hash(event["item_id"]),
+            short_hash(event["category_id"]),
+            event["price"] or 0.0,
+            _TYPES.get(event["event_type"], 0),
+            _DEVICES.get(event["device"], 0),
+        )
+        row["hidden"] = hidden
+
+    def _prediction(self, event: dict[str, Any], scores: Any) -> dict[str, Any]:
+        engine = self._engine
+        return {
+            "prediction_id": prediction_id(event["event_id"]),
+            "event_id": event["event_id"],
+            "user_id": event["user_id"],
+            "event_time": event["event_time"],
+            "scored_at": int(time.time() * 1000),
+            "release": engine.release_id,
+            "scores": dict(zip(engine.tasks, scores.tasks[0].tolist(), strict=True)),
+            "survival": scores.survival[0].tolist(),
+            "next_categories": [engine.categories[at] for at in scores.top[0].tolist()],
+            "next_category_scores": scores.top_scores[0].tolist(),
+        }

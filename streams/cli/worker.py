@@ -1,0 +1,25 @@
+"""`intentflow worker`: one process of the live path."""
+
+from __future__ import annotations
+
+import typer
+
+from schemas.settings import Settings
+from streams import worker
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run() -> None:
+    """Score events as they come and decide whether to step in, until Ctrl-C: the live path.
+
+    Reads behavior-events, writes predictions, decisions and interventions. Start one per core: workers share the
+    partitions among themselves. It needs the topics, a promoted release (intentflow models) and, to emit anything, a
+    published policy (intentflow policy). It waits for those that are not there yet.
+
+    \b
+    Example:
+      INTENTFLOW_BOOTSTRAP_SERVERS=127.0.0.1:9092 intentflow worker
+    """
+    worker.run(Settings.load())

@@ -1,0 +1,147 @@
+"""The worker as a process on a real broker: every event predicted once, whatever happens to it on the way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from models import promotion
+from schemas.kafka import confluent_config
+from schemas.settings import Settings
+from streams import policy_document
+from tests.models.releases import written
+from tests.streams.live import event
+from tests.streams.site import Site, Worker, worker
+
+POLICY = Path(__file__).parents[2] / "deploy" / "policy.yaml"
+
+
+def events(first: int, count: int, users: int = 40) -> list[dict[str, Any]]:
+    return [event(at % users, at) for at in range(first, first + count)]
+
+
+def predicted(site: Site) -> list[str]:
+    return [row["event_id"] for row in site.read("prediction")]
+
+
+def publish(site: Site, document: str) -> None:
+    policy = policy_document.parse(document, "test policy")
+    from schemas.codec import Codec
+    from schemas.registry import open_registry
+
+    (value,) = Codec(open_registry(site.settings), "policy").encode_rows([policy.row(int(time.time() * 1000))])
+    producer = Producer(confluent_config(site.settings))
+    producer.produce(site.topics.policies, value=value, key=site.settings.policy_name)
+    producer.flush(10)
+
+
+def live(running: Worker) -> bool:
+    return '"ready": true' in running.page()
+
+
+def predicts_once_through_a_stop(site: Site, folder: Path) -> None:
+    """Shared by both brokers: predict, stop by SIGTERM within 10 s, go on where it stopped."""
+    first, second = events(0, 300), events(300, 300)
+    site.send(first)
+    with worker(site.settings, folder) as running:
+        site.wait(lambda: len(predicted(site)) == 300, "300 predictions")
+        begun = time.monotonic()
+        assert running.stop() == 0, running.log
+        assert time.monotonic() - begun < 10
+    site.send(second)
+    with worker(site.settings, folder) as running:
+        site.wait(lambda: len(predicted(site)) >= 600, "600 predictions")
+        assert running.stop() == 0, running.log
+    assert sorted(predicted(site)) == sorted(row["event_id"] for row in first + second)
+
+
+@pytest.mark.embedded
+def test_on_the_embedded_broker_every_event_is_predicted_once(settings: Settings, tmp_path: Path) -> None:
+    predicts_once_through_a_stop(Site(settings), tmp_path)
+
+
+@pytest.mark.kafka
+def test_on_kafka_every_event_is_predicted_once(settings: Settings, tmp_path: Path) -> None:
+    predicts_once_through_a_stop(Site(settings), tmp_path)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("wipe", [False, True], ids=["data kept", "data folder lost"])
+def test_killed_in_the_middle_it_loses_and_doubles_nothing(settings: Settings, tmp_path: Path, wipe: bool) -> None:
+    settings = settings.model_copy(update={"checkpoint_interval_s": 0.5, "batch_records": 50, "session_timeout_s": 6.0})
+    site = Site(settings)
+    everything: list[dict[str, Any]] = []
+    for turn in range(3):
+        rows = events(turn * 400, 400)
+        everything += rows
+        with worker(settings, tmp_path) as running:
+            site.wait(lambda running=running: live(running), "ready")  # type: ignore[misc]
+            site.send(rows)
+            time.sleep(0.3 * turn)
+            running.kill()
+        if wipe:
+            (tmp_path / "worker").rename(tmp_path / f"lost-{turn}")
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: live(running), "ready")
+        site.wait(lambda: len(predicted(site)) >= len(everything), "all predictions")
+        assert running.stop() == 0, running.log
+    assert sorted(predicted(site)) == sorted(row["event_id"] for row in everything)
+    assert site.read("dead_letter") == []
+
+
+@pytest.mark.kafka
+def test_release_and_policy_change_without_a_restart_and_a_bad_one_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    site = Site(settings)
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: live(running), "ready")
+        site.send(events(0, 100))
+        site.wait(lambda: len(predicted(site)) == 100, "100 predictions")
+        assert site.read("decision") == []
+        publish(site, POLICY.read_text())
+        other = written(settings.releases_uri, seed=5)
+        promotion.promote(settings, other)
+        site.wait(lambda: other.id in running.page(), "the other release")
+        site.send(events(100, 100))
+        site.wait(lambda: len(predicted(site)) == 200, "200 predictions")
+        releases = [row["release"] for row in site.read("prediction")]
+        assert releases.count(site.release.id) == 100 and releases.count(other.id) == 100
+        (Path(settings.releases_uri) / other.id / "model.safetensors").write_bytes(b"cut short")
+        promotion._publish(settings, promotion.promoted(settings))  # type: ignore[arg-type]
+        site.wait(lambda: "SHA-256" in running.page(), "the refusal")
+        assert '"healthy": true' in running.page()
+
+
+@pytest.mark.kafka
+def test_bad_records_go_to_dead_letters_with_their_bytes_and_the_rest_is_scored(
+    settings: Settings, tmp_path: Path
+) -> None:
+    site = Site(settings)
+    producer = Producer(confluent_config(settings, message_max_bytes=16_000_000))
+    site.send(events(0, 50))
+    huge = b"\x00" + b"x" * 10_000_000
+    for value in (b"garbage", None, huge, b"\x00\x00\x00\xff\xff" + b"y"):
+        producer.produce(site.topics.behavior_events, value=value, key=b"user-1", headers=[("trace", b"1")])
+    producer.flush(20)
+    site.send(events(50, 50))
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: len(predicted(site)) == 100, "100 predictions")
+        site.wait(lambda: len(site.read("dead_letter")) == 4, "4 dead letters")
+        letters = {row["reason"]: row for row in site.read("dead_letter")}
+        metrics = running.page("/metrics")
+    assert set(letters) == {"undecodable", "null_value", "oversized", "unknown_schema"}
+    assert letters["oversized"]["value"] == huge
+    assert letters["undecodable"]["headers"] == [{"name": "trace", "value": b"1"}]
+    assert 'intentflow_dropped_total{reason="oversized"} 1.0' in metrics
+
+
+@pytest.mark.kafka
+def test_it_refuses_to_start_on_missing_topics_and_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    with worker(settings, tmp_path) as running:
+        assert running.process.wait(30) != 0
+        assert "topics create" in running.log
