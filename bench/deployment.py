@@ -100,7 +100,12 @@ def policy_for(engine: Engine) -> Policy:
         column = scores[types == EVENT_TYPES.index(event_type), engine.tasks.index(score)]
         threshold = float(np.quantile(column.astype(np.float64), 1.0 - share))
         campaign["trigger"] = {"event_types": [event_type], "score": score, "at_least": threshold}
-        campaign["value"] = {"margin_per_conversion": 10.0, "lift": 0.1, "cost_per_contact": 0.0, "minimum": 0.0}
+        campaign["value"] = {
+            "margin_per_conversion": 10.0,
+            "lift": 0.1,
+            "cost_per_contact": 0.0,
+            "minimum": 0.0,
+        }
     return Policy.model_validate(document)
 
 
@@ -130,4 +135,3 @@ def _sample_scores(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
         scores.append(engine.heads(applied.trunk).tasks)
         offset += len(users)
     return np.concatenate(types), np.concatenate(scores)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ from schemas.topics import Topics
 from tests.brokers.process import Child, free_ports
 
 WORKER = "from schemas.settings import Settings; from streams.worker import run; run(Settings.load())"
-START_S = 120.0
+START_S = 60.0
 TICK_S = 0.25
 MIB = 1 << 20
 
@@ -34,7 +35,9 @@ class Running:
 
     def __init__(self, name: str, arguments: list[str], settings: Settings, group: str, folder: Path) -> None:
         self.settings, self.group = settings, group
-        self._child = Child(name, [sys.executable, *arguments], folder / f"{group}.log", environment(settings))
+        self._child = Child(
+            name, [sys.executable, *arguments], folder / f"{group}.log", environment(settings)
+        )
 
     @property
     def pid(self) -> int:
@@ -155,7 +158,7 @@ def _sample(process: Running, broker_pid: int, progress: Committed) -> Sample:
 
 def changes(samples: list[Sample]) -> list[Sample]:
     """The samples at which more was committed than at the one before: rates are taken between such moments."""
-    return [after for before, after in zip(samples, samples[1:], strict=False) if after.committed > before.committed]
+    return [after for before, after in itertools.pairwise(samples) if after.committed > before.committed]
 
 
 def cpu_seconds(pid: int) -> float:

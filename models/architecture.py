@@ -16,6 +16,8 @@ from models.survival import SURVIVAL_DAYS
 
 Weights = dict[str, npt.NDArray[Any]]
 
+LEAST_WEIGHT = 1e-6  # of a memory; below it nothing was remembered yet
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -28,11 +30,17 @@ class Architecture:
     type: int = 8
     device: int = 4
     head: int = 64  # units of the layer that both heads share
+    memory: int = 64  # floats of the running mean of category embeddings, the shopper's taste
+    memory_rate: float = 0.005  # share of the newest event in that mean: it reaches back some 200 events
     dropout: float = 0.1  # in training only
 
     @property
     def state_size(self) -> int:
-        """Floats carried per shopper: [h1 | c1 | h2 | c2 | …]."""
+        """Floats carried per shopper: [h1 | c1 | h2 | c2 | … | memory | weight of the memory]."""
+        return self.lstm_state_size + self.memory + 1
+
+    @property
+    def lstm_state_size(self) -> int:
         return 2 * self.layers * self.hidden
 
     def embeddings(self) -> tuple[int, int, int, int]:
@@ -42,10 +50,13 @@ class Architecture:
     def input_size(self, spec: FeatureSpec) -> int:
         return sum(self.embeddings()) + spec.dense_size
 
-    def trunk_size(self, spec: FeatureSpec) -> int:
-        """Top hidden layer beside the event's dense features: the heads read recency and frequency
-        undiluted."""
+    def body_size(self, spec: FeatureSpec) -> int:
+        """Top hidden layer beside the event's dense features: the heads read recency and frequency undiluted."""
         return self.hidden + spec.dense_size
+
+    def trunk_size(self, spec: FeatureSpec) -> int:
+        """What `body` reads, then the memory, which only the category head reads."""
+        return self.body_size(spec) + self.memory
 
 
 @dataclass(frozen=True)

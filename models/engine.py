@@ -40,7 +40,7 @@ class Engine(Protocol):
 
     description: str  # backend and device, printed at start
     release_id: str
-    state_size: int  # S, float32 per shopper; zeros for a new one. Layout [h1 | c1 | h2 | c2]
+    state_size: int  # S, float32 per shopper; zeros for a new one. See Architecture.state_size
     trunk_size: int  # T
     tasks: tuple[str, ...]
     categories: tuple[str, ...]
@@ -98,15 +98,16 @@ def _shapes(card: Card, spec: FeatureSpec, architecture: Architecture) -> dict[s
     shapes: dict[str, tuple[int, ...]] = {}
     for column, size in enumerate(zip(spec.vocabulary(), architecture.embeddings(), strict=True)):
         shapes[f"embed.{column}.weight"] = size
+    shapes["memory.weight"] = (spec.category_buckets, architecture.memory)
     for layer in range(architecture.layers):
         width = architecture.input_size(spec) if layer == 0 else H
         shapes[f"lstm.weight_ih_l{layer}"] = (4 * H, width)
         shapes[f"lstm.weight_hh_l{layer}"] = (4 * H, H)
         shapes[f"lstm.bias_ih_l{layer}"] = shapes[f"lstm.bias_hh_l{layer}"] = (4 * H,)
     heads: dict[str, tuple[int, int]] = {
-        "body": (architecture.head, architecture.trunk_size(spec)),
+        "body": (architecture.head, architecture.body_size(spec)),
         "hazard": (len(SURVIVAL_DAYS), architecture.head),
-        "categories": (len(card.categories), architecture.head),
+        "categories": (len(card.categories), architecture.head + architecture.memory),
     }
     for name, shape in heads.items():
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]

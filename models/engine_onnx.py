@@ -1,6 +1,6 @@
 """The engine in ONNX Runtime, on the CPU: two graphs written here from a release's weights, without torch.
 
-step:  ids, dense, hidden ─► Gather embeddings ─► per layer: one MatMul for all gates, Sigmoid, Tanh ─► trunk, hidden
+step:  ids, dense, hidden ─► Gather embeddings ─► per layer: one MatMul for all gates, Sigmoid, Tanh; memory ─► trunk
 heads: trunk ─► relu layer ─► survival curve and its scores; softmax over categories ─► top five
 """
 
@@ -11,7 +11,7 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from models import survival
-from models.architecture import Architecture, Weights
+from models.architecture import LEAST_WEIGHT, Architecture, Weights
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
 from models.release import Card, Release
 from models.survival import SURVIVAL_DAYS
@@ -55,18 +55,23 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
     spec, architecture = card.features, card.architecture
     H, layers = architecture.hidden, architecture.layers
     graph = _Graph()
-    parts = []
-    for column in range(len(architecture.embeddings())):
-        rows = graph.add("Gather", "ids", graph.constant(np.array(column, np.int64)), axis=1)
-        parts.append(graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), rows))
-    state = graph.split("hidden", [H] * (2 * layers))
+    columns = range(len(architecture.embeddings()))
+    ids = [
+        graph.add("Gather", "ids", graph.constant(np.array(column, np.int64)), axis=1) for column in columns
+    ]
+    parts = [
+        graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), ids[column])
+        for column in columns
+    ]
+    *state, memory = graph.split("hidden", [H] * (2 * layers) + [architecture.memory + 1])
     below, after = [*parts, "dense"], []
     for layer in range(layers):
         h, c = _lstm_cell(graph, architecture, weights, layer, below, state[2 * layer], state[2 * layer + 1])
         after += [h, c]
         below = [h]
-    graph.add("Concat", below[0], "dense", axis=1, out="trunk")
-    graph.add("Concat", *after, axis=1, out="after")
+    recalled, memory = _memory(graph, architecture, weights, ids[1], memory)
+    graph.add("Concat", below[0], "dense", recalled, axis=1, out="trunk")
+    graph.add("Concat", *after, memory, axis=1, out="after")
     return graph.model(
         "step",
         {
@@ -104,11 +109,28 @@ def _lstm_cell(
     return graph.add("Mul", keep_out, graph.add("Tanh", c)), c
 
 
+def _memory(
+    graph: "_Graph", architecture: Architecture, weights: Weights, category: str, memory: str
+) -> tuple[str, str]:
+    """The running mean of category embeddings, as in IntentNetwork. The last column of the table is its weight."""
+    table = weights["memory.weight"]
+    table = np.concatenate([table, np.ones((len(table), 1), table.dtype)], 1)
+    # Bucket 0 is "no category": its rate is 0, so that such an event leaves the memory as it is.
+    rates = np.full((len(table), 1), architecture.memory_rate, np.float32)
+    rates[0] = 0.0
+    fresh, rate = (graph.add("Gather", graph.constant(rows), category) for rows in (table, rates))
+    memory = graph.add("Add", memory, graph.add("Mul", rate, graph.add("Sub", fresh, memory)))
+    total, weight = graph.split(memory, [architecture.memory, 1])
+    least = graph.constant(np.array(LEAST_WEIGHT, np.float32))
+    return graph.add("Div", total, graph.add("Max", weight, least)), memory
+
+
 def heads_graph(card: Card, weights: Weights) -> ModelProto:
     """trunk (N, T) -> tasks, survival, top, top_scores as in `engine.Scores`."""
     graph = _Graph()
     days, last = len(SURVIVAL_DAYS), offered(card.categories)
-    shared = graph.add("Relu", graph.linear("trunk", weights["body.weight"], weights["body.bias"]))
+    now, recalled = graph.split("trunk", [weights["body.weight"].shape[1], card.architecture.memory])
+    shared = graph.add("Relu", graph.linear(now, weights["body.weight"], weights["body.bias"]))
     hazard = graph.linear(shared, weights["hazard.weight"], weights["hazard.bias"])
     # log S is minus the running sum of softplus(z): a product with a triangle of -1 does sum and sign at once.
     triangle = -np.triu(np.ones((days, days), np.float32))
@@ -117,7 +139,8 @@ def heads_graph(card: Card, weights: Weights) -> ModelProto:
     columns, signs, shifts = (graph.constant(part) for part in survival.weights(card.tasks))
     chosen = graph.add("Mul", graph.add("Gather", "survival", columns, axis=1), signs)
     graph.add("Add", chosen, shifts, out="tasks")
-    logits = graph.linear(shared, weights["categories.weight"], weights["categories.bias"])
+    both = graph.add("Concat", shared, recalled, axis=1)
+    logits = graph.linear(both, weights["categories.weight"], weights["categories.bias"])
     shares = graph.add("Softmax", logits, axis=1)
     bounds = [graph.constant(np.array([value], np.int64)) for value in (0, last, 1)]
     shares = graph.add("Slice", shares, *bounds)

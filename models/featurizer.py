@@ -63,7 +63,9 @@ class FeatureSpec:
 
     version: int = _FORMULA  # formula of the dense columns
     item_buckets: int = 4096  # bucket 0 = no item
-    category_buckets: int = 512  # bucket 0 = no category
+    category_buckets: int = (
+        4096  # bucket 0 = no category; few collisions, for the memory tells categories by it
+    )
     session_gap_s: float = 1800.0  # a longer silence begins a new session
 
     def fingerprint(self) -> str:
@@ -146,8 +148,8 @@ def step_context(events: Array, context: Array, spec: FeatureSpec) -> Array:
 def featurize(events: Array, context: Array, spec: FeatureSpec) -> Features:
     """Model inputs of events EVENT (N,) given the contexts CONTEXT (N,) right before them. See `Features`."""
     ids = np.empty((len(events), len(ID_COLUMNS)), np.int32)
-    ids[:, 0] = _bucket(events["item"], spec.item_buckets)
-    ids[:, 1] = _bucket(events["category"], spec.category_buckets)
+    ids[:, 0] = bucket(events["item"], spec.item_buckets)
+    ids[:, 1] = bucket(events["category"], spec.category_buckets)
     ids[:, 2] = events["type"]
     ids[:, 3] = events["device"]
     dense = np.empty((len(events), len(DENSE)), np.float32)
@@ -188,8 +190,8 @@ def _opens_session(times: Array, latest: Array, count: Array, spec: FeatureSpec)
     return cast(Array, (count == 0) | (times - latest > int(spec.session_gap_s * 1000)))
 
 
-def _bucket(hashes: Array, buckets: int) -> Array:
-    """0 = none, else 1 … buckets-1."""
+def bucket(hashes: Array, buckets: int) -> Array:
+    """Embedding row of each hash: 0 = none, else 1 … buckets-1."""
     return np.where(hashes == 0, 0, 1 + hashes % np.uint32(buckets - 1))
 
 

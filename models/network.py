@@ -1,8 +1,12 @@
-"""IntentNetwork: an LSTM over a shopper's events with two heads, in torch. Trained by replay, served by
-EngineTorch.
+"""IntentNetwork: what a shopper's events say about the next ones, in torch. Trained by replay, served by EngineTorch.
 
-ids, dense ──► embeddings ++ dense ──► LSTM ──► h ++ dense = trunk ──► relu layer ──┬─► hazard logits (13)
-                                        ▲ carried state                             └─► category logits
+    ids, dense ──► embeddings ++ dense ──► LSTM ──► h ++ dense ──► relu layer ──┬─► hazard logits (13)
+        │                                   ▲ carried state                     ├─► category logits
+        └─ category ──► running mean of category embeddings, the memory ────────┘
+
+The memory is there because an LSTM of this size forgets which categories a shopper buys: on a quarter of the Complete
+Journey households one of five named was in the next basket in 61 % of cases without it, 67 % with it,
+and 64 % for the shopper's own five most frequent.
 """
 
 from typing import NamedTuple, cast
@@ -12,9 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.architecture import Architecture, Weights
-from models.featurizer import FeatureSpec
+from models.architecture import LEAST_WEIGHT, Architecture, Weights
+from models.featurizer import FeatureSpec, bucket
 from models.survival import SURVIVAL_DAYS
+
+MEMORY_GAIN = 8.0  # logit of a category that the memory holds alone; training goes on from there
 
 
 class Packed(NamedTuple):
@@ -56,39 +62,68 @@ class IntentNetwork(nn.Module):
         self.embed = nn.ModuleList(nn.Embedding(count, width) for count, width in sizes)
         for table in self.embed:
             nn.init.normal_(cast(nn.Embedding, table).weight, std=0.1)
+        self.memory = nn.Embedding(spec.category_buckets, architecture.memory)
+        nn.init.normal_(self.memory.weight, std=architecture.memory**-0.5)
         self.lstm = nn.LSTM(
             architecture.input_size(spec),
             architecture.hidden,
             architecture.layers,
             dropout=architecture.dropout if architecture.layers > 1 else 0.0,
         )
-        self.body = nn.Linear(architecture.trunk_size(spec), architecture.head)
+        self.body = nn.Linear(architecture.body_size(spec), architecture.head)
         self.dropout = nn.Dropout(architecture.dropout)
         self.hazard = nn.Linear(architecture.head, len(SURVIVAL_DAYS))
-        self.categories = nn.Linear(architecture.head, n_categories)
+        self.categories = nn.Linear(architecture.head + architecture.memory, n_categories)
+
+    @torch.no_grad()
+    def start_from(self, hashes: npt.NDArray[np.uint32], shares: npt.NDArray[np.float64]) -> None:
+        """Before training: the category head begins at the overall shares plus the shopper's own frequencies.
+
+        hashes: uint32 (n_categories,) as EVENT holds them, 0 for OTHER. shares: (n_categories,), each > 0.
+        """
+        buckets = torch.from_numpy(bucket(hashes, self.spec.category_buckets).astype(np.int64))
+        own = self.memory.weight[buckets] * MEMORY_GAIN
+        own[buckets == 0] = 0.0
+        self.categories.weight[:, self.architecture.head :] = own
+        self.categories.bias.copy_(torch.from_numpy(np.log(shares)))
 
     def forward(
         self, ids: Tensor, dense: Tensor, batch_sizes: Tensor, hidden: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Trunk (N, T) of every event of packed shoppers, and their final hidden state (B, S).
 
-        ids: int (N, 4), dense: float32 (N, D), both in the order of `pack_order`; batch_sizes: int64 (T,) on
-        the CPU.
-        hidden: initial state (B, S), longest shopper first; zeros when None. Whole rounds only: the first must hold every shopper of `hidden`.
+        ids: int (N, 4), dense: float32 (N, D), both in the order of `pack_order`; batch_sizes: int64 (T,) on the
+        CPU. hidden: initial state (B, S), longest shopper first; zeros when None. A long history can be passed in
+        parts, some rounds at a time, with the first rows of the state that the part before returned.
         """
-        state = self._unpack(
-            dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size) if hidden is None else hidden
-        )
-        output, (h, c) = self._rounds(self._inputs(ids, dense), batch_sizes, self._unpack(hidden))
-        return torch.cat([output, dense], 1), self._pack(h, c)
+        if hidden is None:
+            hidden = dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size)
+        lstm, memory = self._unpack(hidden)
+        output, (h, c) = self._rounds(self._inputs(ids, dense), batch_sizes, lstm)
+        recalled, memory = self._remember(ids, batch_sizes.tolist(), memory)
+        return torch.cat([output, dense, recalled], 1), self._pack(h, c, memory)
+
+    def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S)."""
+        return cast("tuple[Tensor, Tensor]", self(ids, dense, torch.tensor([len(ids)]), hidden))
+
+    def heads(self, trunk: Tensor) -> tuple[Tensor, Tensor]:
+        """Hazard logits (N, 13) and category logits (N, n_categories) of trunks (N, T)."""
+        now, recalled = torch.split(trunk, [self.body.in_features, self.architecture.memory], 1)
+        shared = self.dropout(torch.relu(self.body(now)))
+        return self.hazard(shared), self.categories(torch.cat([shared, recalled], 1))
+
+    def _inputs(self, ids: Tensor, dense: Tensor) -> Tensor:
+        parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
+        return torch.cat([*parts, dense], 1)
 
     def _rounds(
         self, inputs: Tensor, batch_sizes: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The LSTM over packed rows: rounds with the same number of shoppers are one dense block without padding.
 
-        torch's own packed path does the same a round at a time, and its backward pass on the CPU fills a gradient of
-        the whole input for every round: 860 µs per event at 1,000 rounds, where this takes 20.
+        torch's own packed path goes round by round, and its backward pass on the CPU fills a gradient of
+        the whole input for every round: 860 µs per event with 32 shoppers of some 1,000 events each, where this takes 24.
         """
         sizes, rounds = (part.tolist() for part in torch.unique_consecutive(batch_sizes, return_counts=True))
         (h, c), outputs, ended = state, [], []
@@ -101,32 +136,42 @@ class IntentNetwork(nn.Module):
         last = [(h, c), *reversed(ended)]
         return torch.cat(outputs), (torch.cat([h for h, _ in last], 1), torch.cat([c for _, c in last], 1))
 
-    def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden
-        (B, S)."""
-        output, (h, c) = self.lstm(self._inputs(ids, dense)[None], self._unpack(hidden))
-        return torch.cat([output[0], dense], 1), self._pack(h, c)
+    def _remember(self, ids: Tensor, batch_sizes: list[int], memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Running mean of category embeddings at every event (N, memory), and the state it is carried in.
 
-    def heads(self, trunk: Tensor) -> tuple[Tensor, Tensor]:
-        """Hazard logits (N, 13) and category logits (N, n_categories) of trunks (N, T)."""
-        shared = self.dropout(torch.relu(self.body(trunk)))
-        return self.hazard(shared), self.categories(shared)
+        The state holds sum and weight, both decaying, so that the mean is right from the first event on. Events
+        without a category leave it as it is.
+        """
+        fresh = torch.cat([self.memory(ids[:, 1]), memory.new_ones(len(ids), 1)], 1)
+        rates = self.architecture.memory_rate * (ids[:, 1:2] != 0)
+        seen, ended = [], []
+        for new, rate in zip(torch.split(fresh, batch_sizes), torch.split(rates, batch_sizes), strict=True):
+            if len(new) < len(memory):
+                ended.append(memory[len(new) :])
+                memory = memory[: len(new)]
+            memory = memory + rate * (new - memory)
+            seen.append(memory)
+        states = torch.cat(seen)
+        return states[:, :-1] / states[:, -1:].clamp(min=LEAST_WEIGHT), torch.cat([memory, *reversed(ended)])
 
-    def _inputs(self, ids: Tensor, dense: Tensor) -> Tensor:
-        parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
-        return torch.cat([*parts, dense], 1)
+    def _unpack(self, hidden: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        sizes = [self.architecture.lstm_state_size, self.architecture.memory + 1]
+        lstm, memory = torch.split(hidden, sizes, 1)
+        layout = lstm.reshape(-1, self.architecture.layers, 2, self.architecture.hidden)
+        h, c = (layout[:, :, part].transpose(0, 1).contiguous() for part in (0, 1))
+        return (h, c), memory
 
-    def _unpack(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        layout = hidden.view(-1, self.architecture.layers, 2, self.architecture.hidden)
-        return layout[:, :, 0].transpose(0, 1).contiguous(), layout[:, :, 1].transpose(0, 1).contiguous()
-
-    def _pack(self, h: Tensor, c: Tensor) -> Tensor:
-        return torch.stack([h, c], 2).transpose(0, 1).reshape(h.shape[1], self.architecture.state_size)
+    def _pack(self, h: Tensor, c: Tensor, memory: Tensor) -> Tensor:
+        lstm = torch.stack([h, c], 2).transpose(0, 1).reshape(h.shape[1], self.architecture.lstm_state_size)
+        return torch.cat([lstm, memory], 1)
 
 
 def weights_of(network: IntentNetwork) -> Weights:
-    """The weights as numpy arrays under torch's names, as a release stores them."""
-    return {name: value.detach().cpu().contiguous().numpy() for name, value in network.state_dict().items()}
+    """A copy of the weights as numpy arrays under torch's names, as a release stores them."""
+    return {
+        name: value.detach().cpu().clone().contiguous().numpy()
+        for name, value in network.state_dict().items()
+    }
 
 
 def network_from(

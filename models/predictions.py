@@ -56,14 +56,18 @@ def prediction_batch(
         "scored_at": pa.array(np.full(n, scored_at, np.int64)).cast(schema.field("scored_at").type),
         "release": pa.repeat(engine.release_id, n),
         "scores": _maps(engine.tasks, scores.tasks, schema.field("scores").type),
-        "survival": _lists(pa.array(scores.survival.ravel()), scores.survival.shape[1], schema.field("survival").type),
+        "survival": _lists(
+            pa.array(scores.survival.ravel()), scores.survival.shape[1], schema.field("survival").type
+        ),
         "next_categories": _lists(
             pa.array(engine.categories, pa.string()).take(pa.array(scores.top.ravel())),
             scores.top.shape[1],
             schema.field("next_categories").type,
         ),
         "next_category_scores": _lists(
-            pa.array(scores.top_scores.ravel()), scores.top.shape[1], schema.field("next_category_scores").type
+            pa.array(scores.top_scores.ravel()),
+            scores.top.shape[1],
+            schema.field("next_category_scores").type,
         ),
     }
     arrays = [_as(columns[field.name], field.type) for field in schema]

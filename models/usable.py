@@ -49,12 +49,19 @@ def _check_text(batch: pa.RecordBatch, name: str, reason: str, faults: dict[int,
     lengths, odd = length.to_numpy(zero_copy_only=False), control.to_numpy(zero_copy_only=False)
     for row in np.flatnonzero((lengths == 0) | (lengths > MAX_ID) | odd).tolist():
         shown = repr(column[row].as_py()[:40])
-        faults.setdefault(row, (reason, f"{name} is {shown}: send 1 to {MAX_ID} characters, none of them a control"))
+        faults.setdefault(
+            row, (reason, f"{name} is {shown}: send 1 to {MAX_ID} characters, none of them a control")
+        )
 
 
-def _check_time(batch: pa.RecordBatch, timestamps: Array, bounds: Bounds, faults: dict[int, tuple[str, str]]) -> None:
+def _check_time(
+    batch: pa.RecordBatch, timestamps: Array, bounds: Bounds, faults: dict[int, tuple[str, str]]
+) -> None:
     times = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
-    oldest, newest = timestamps - int(bounds.max_age_days * 86_400_000), timestamps + int(bounds.max_ahead_s * 1000)
+    oldest, newest = (
+        timestamps - int(bounds.max_age_days * 86_400_000),
+        timestamps + int(bounds.max_ahead_s * 1000),
+    )
     bad = (times < oldest) | (times > newest) | (times <= 0)
     for row in np.flatnonzero(bad).tolist():
         ahead = times[row] > newest[row]

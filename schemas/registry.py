@@ -20,9 +20,8 @@ from schemas.topics import Topics
 
 HISTORY = avro.FOLDER / "history"
 IDS = avro.FOLDER / "ids.json"
-FORGET_UNKNOWN_S = (
-    30.0  # an id that the registry did not know is asked again after this: it may be registered by then
-)
+MOST_UNKNOWN = 10_000  # broken records can name any id: what is remembered of them is bounded
+FORGET_UNKNOWN_S = 30.0  # then an unknown id is asked again: it may be registered by now
 
 
 class UnknownSchema(LookupError):
@@ -119,6 +118,8 @@ class HttpRegistry:
                 raise RegistryProblem(
                     f"the schema registry at {self._url} refuses id {id}: {problem.error_message}"
                 ) from None
+            if len(self._unknown) >= MOST_UNKNOWN:
+                self._unknown.clear()
             self._unknown[id] = time.monotonic() + FORGET_UNKNOWN_S
             raise UnknownSchema(f"schema id {id} is not registered at {self._url}") from None
         except Exception as problem:  # its HTTP library is not ours to name: it changed between releases

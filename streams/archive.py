@@ -146,6 +146,7 @@ class Archive:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             enable_partition_eof=True,
+            receive_message_max_bytes=1_000_000_000,
             queued_max_messages_kbytes=4_096,  # per partition
         )
 

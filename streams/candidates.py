@@ -63,14 +63,17 @@ class CompiledPolicy:
         for at, campaign in enumerate(self.campaigns):
             self.types[at, [EVENT_TYPES.index(name) for name in campaign.trigger.event_types]] = True
         self.cooldowns = {campaign.id: round(campaign.cooldown_hours * _HOUR) for campaign in self.campaigns}
-        self.consent = {kind: getattr(policy.consent, kind) == "opt_out" for kind in KINDS}
+        self.consent: dict[str, bool] = {kind: getattr(policy.consent, kind) == "opt_out" for kind in KINDS}
         caps = policy.frequency_caps
         self.caps = [(cap.count, round(cap.hours * _HOUR), frozenset(cap.kinds)) for cap in caps]
+        self._cap_reach: dict[str, int] = {
+            kind: max((window for _, window, kinds in self.caps if kind in kinds), default=0)
+            for kind in KINDS
+        }
 
     def reach(self, sent: Sent) -> int:
         """The longest window, ms, in which a rule of this policy counts the entry; 0: none does."""
-        windows = [window for _, window, kinds in self.caps if sent.kind in kinds]
-        return max([self.cooldowns.get(sent.campaign, 0), *windows])
+        return max(self._cap_reach.get(sent.kind, 0), self.cooldowns.get(sent.campaign, 0))
 
 
 def find_candidates(scored: Scored, policy: CompiledPolicy) -> Candidates:

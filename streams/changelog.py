@@ -18,7 +18,11 @@ ROWS = 5_000  # changelog records per write
 
 
 async def read_on(
-    settings: Settings, store: Store, sequences: TopicPartition, contacts: TopicPartition, say: Callable[[str], None]
+    settings: Settings,
+    store: Store,
+    sequences: TopicPartition,
+    contacts: TopicPartition,
+    say: Callable[[str], None],
 ) -> int:
     """Bring the store up to the end of both changelogs; returns the number of records read.
 
@@ -43,7 +47,11 @@ async def read_on(
 
 
 async def _read(
-    consumer: aiokafka.AIOKafkaConsumer, store: Store, name: str, tp: TopicPartition, say: Callable[[str], None]
+    consumer: aiokafka.AIOKafkaConsumer,
+    store: Store,
+    name: str,
+    tp: TopicPartition,
+    say: Callable[[str], None],
 ) -> int:
     consumer.assign([tp])
     begin = (await consumer.beginning_offsets([tp]))[tp]

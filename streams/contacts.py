@@ -6,7 +6,7 @@ and the same batch gives the same decisions again. Contacts are immutable, so no
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 CHANNELS = ("coupon", "push", "rerank", "all")
@@ -39,7 +39,7 @@ class Contact:
     def told(self, channel: str, granted: bool) -> "Contact":
         """After a consent event. The last word counts: one on `all` replaces those on single channels."""
         kept = {} if channel == "all" else self.consent
-        return replace(self, consent={**kept, channel: granted})
+        return Contact(self.sent, {**kept, channel: granted})
 
     def after(self, sent: Sent, reach: Callable[[Sent], int]) -> "Contact":
         """After an intervention; forgets what no rule can need any more.
@@ -49,9 +49,13 @@ class Contact:
         """
         if not reach(sent):
             return self  # no rule counts it: caps exempt its kind and it has no cooldown
-        entries = sorted((*self.sent, sent), key=lambda entry: entry.time)
+        entries = [*self.sent, sent]
+        if len(entries) > 1 and sent.time < entries[-2].time:
+            entries.sort(key=lambda entry: entry.time)
         newest = entries[-1].time
-        return replace(self, sent=tuple(entry for entry in entries if entry.time > newest - 2 * reach(entry)))
+        return Contact(
+            tuple([entry for entry in entries if entry.time > newest - 2 * reach(entry)]), self.consent
+        )
 
 
 def read_consent(properties: Mapping[str, str]) -> tuple[str, bool] | None:

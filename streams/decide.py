@@ -80,13 +80,13 @@ def standing_rule(contact: Contact, campaign: Campaign, time: int, policy: Compi
     for count, window, kinds in policy.caps:
         if campaign.kind in kinds and (
             time <= newest - window
-            or sum(e.kind in kinds and 0 <= time - e.time < window for e in sent) >= count
+            or sum(e.kind in kinds and abs(e.time - time) < window for e in sent) >= count
         ):
             return "frequency_cap"
     window = policy.cooldowns[campaign.id]
     if window and (
         time <= newest - window
-        or any(e.campaign == campaign.id and 0 <= time - e.time < window for e in sent)
+        or any(e.campaign == campaign.id and abs(e.time - time) < window for e in sent)
     ):
         return "cooldown"
     return None
@@ -201,9 +201,9 @@ def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int
             event_type=EVENT_TYPES[kind],
             event_time=time,
             scores=dict(zip(scored.tasks, scores, strict=True)),
-            next_categories=[
-                (scored.categories[at], score) for at, score in zip(top, top_scores, strict=True)
-            ],
+            top=top,
+            top_scores=top_scores,
+            categories=scored.categories,
             popular=scored.popular,
         )
         yield moment, row, first, last

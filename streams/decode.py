@@ -74,7 +74,9 @@ class Decoder:
         keys = [records[at].key for at in places.tolist()]
         self._check_keys(columns, keys, faults)
         if faults:
-            dead += [Dead(records[int(places[at])], reason, message) for at, (reason, message) in faults.items()]
+            dead += [
+                Dead(records[int(places[at])], reason, message) for at, (reason, message) in faults.items()
+            ]
             good = np.setdiff1d(np.arange(len(places)), np.fromiter(faults, np.int64))
             columns, places, timestamps = columns.take(pa.array(good)), places[good], timestamps[good]
             keys = [keys[at] for at in good.tolist()]
@@ -87,7 +89,9 @@ class Decoder:
         return np.fromiter((records[at].timestamp for at in places.tolist()), np.int64, len(places))
 
     @staticmethod
-    def _check_keys(columns: pa.RecordBatch, keys: list[bytes | None], faults: dict[int, tuple[str, str]]) -> None:
+    def _check_keys(
+        columns: pa.RecordBatch, keys: list[bytes | None], faults: dict[int, tuple[str, str]]
+    ) -> None:
         """The key decides the partition, so it has to be the shopper: else state and order would be split."""
         wanted = columns.column("user_id").cast(pa.binary())
         same = pc.fill_null(pc.equal(pa.array(keys, pa.binary()), wanted), False)

@@ -54,14 +54,16 @@ class Following:
     async def run(self) -> None:
         """Read both topics from the start and then for ever. Cancel it to stop."""
         consumer = aiokafka.AIOKafkaConsumer(
-            **aiokafka_config(self._settings), enable_auto_commit=False, isolation_level="read_committed"
+            **aiokafka_config(self._settings),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",  # not seek_to_beginning: aiokafka may apply its own reset after it
         )
         await consumer.start()
         try:
             tps = [TopicPartition(name, 0) for name in (self._topics.model_releases, self._topics.policies)]
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
-            await consumer.seek_to_beginning(*tps)
             while True:
                 for tp, records in (await consumer.getmany(timeout_ms=300)).items():
                     await self._take(tp.topic, self._latest(records))

@@ -83,7 +83,9 @@ class Health:
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
                 elif self.path == "/health":
                     healthy, page = report()
-                    self._answer(200 if healthy else 503, "application/json", json.dumps(page, indent=1).encode())
+                    self._answer(
+                        200 if healthy else 503, "application/json", json.dumps(page, indent=1).encode()
+                    )
                 else:
                     self._answer(404, "text/plain", b"/metrics or /health\n")
 

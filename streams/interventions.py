@@ -6,7 +6,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from streams.policy import (
@@ -20,7 +21,8 @@ from streams.policy import (
     Trigger,
 )
 
-_HOUR, _MINUTE = 3_600_000, 60_000  # ms
+_DAY, _HOUR, _MINUTE = 86_400_000, 3_600_000, 60_000  # ms
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(slots=True)
@@ -33,8 +35,15 @@ class Moment:
     event_type: str
     event_time: int  # ms
     scores: dict[str, float]  # probability by task
-    next_categories: list[tuple[str, float]]  # with their probability, best first
+    top: list[int]  # most likely next categories, best first
+    top_scores: list[float]  # their probabilities
+    categories: Sequence[str]  # names of what `top` points at
     popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
+
+    @property
+    def next_categories(self) -> list[tuple[str, float]]:
+        """The most likely next categories with their probability, best first."""
+        return [(self.categories[at], score) for at, score in zip(self.top, self.top_scores, strict=True)]
 
 
 @dataclass(slots=True)
@@ -105,10 +114,10 @@ def intervention_row(intervention: Intervention) -> dict[str, Any]:
 def can_offer(campaign: Campaign, moment: Moment) -> bool:
     """Whether the prediction names what the campaign would offer: a next category, items to put in order."""
     if isinstance(campaign, RerankCampaign):
-        top = moment.next_categories[: campaign.payload.top_categories]
-        return any(moment.popular.get(category) for category, _ in top)
+        top = moment.top[: campaign.payload.top_categories]
+        return any(moment.popular.get(moment.categories[at]) for at in top)
     if isinstance(campaign, CouponCampaign):
-        return campaign.payload.category != NEXT or bool(moment.next_categories)
+        return campaign.payload.category != NEXT or bool(moment.top)
     return True
 
 
@@ -125,7 +134,7 @@ def compose(
     elif isinstance(campaign, PushCampaign):
         push = _push(campaign.payload, campaign.trigger, moment)
         expires_at = start + round(campaign.payload.expires_hours * _HOUR)
-        what = f"message {push['template']}, not before {_utc(push['send_after']):%Y-%m-%d %H:%M} UTC"
+        what = f"message {push['template']}, not before {_minute(push['send_after'])} UTC"
     else:
         rerank = _rerank(campaign.payload, moment)
         expires_at = start + round(campaign.payload.expires_minutes * _MINUTE)
@@ -149,7 +158,7 @@ def compose(
 
 def _coupon(campaign: CouponCampaign, moment: Moment) -> dict[str, Any]:
     payload = campaign.payload
-    category = moment.next_categories[0][0] if payload.category == NEXT else payload.category
+    category = moment.categories[moment.top[0]] if payload.category == NEXT else payload.category
     return {"value": payload.value, "category_id": category, "minimum_spend": payload.minimum_spend}
 
 
@@ -157,16 +166,16 @@ def _coupon_words(coupon: dict[str, Any], campaign: CouponCampaign, moment: Mome
     category = coupon["category_id"]
     where = "the whole basket" if category is None else category
     if campaign.payload.category == NEXT:
-        where += f", the most likely next category ({moment.next_categories[0][1]:.2f})"
+        where += f", the most likely next category ({moment.top_scores[0]:.2f})"
     return f"coupon of {coupon['value']:.2f} on {where}"
 
 
 def _push(payload: PushPayload, trigger: Trigger, moment: Moment) -> dict[str, Any]:
     filling = {
         "user_id": moment.user_id,
-        "next_category": moment.next_categories[0][0] if moment.next_categories else "",
+        "next_category": moment.categories[moment.top[0]] if moment.top else "",
         "score": f"{moment.scores[trigger.score]:.2f}",
-        "event_date": f"{_utc(moment.event_time):%Y-%m-%d}",
+        "event_date": _day(moment.event_time // _DAY),
     }
     return {
         "template": payload.template,
@@ -200,8 +209,10 @@ def _why(trigger: Trigger, moment: Moment) -> str:
     event = moment.event_type.replace("_", " ")
     article = "an" if event[0] in "aeiou" else "a"
     score = moment.scores[trigger.score]
-    when = f"{_utc(moment.event_time):%Y-%m-%d}"
-    return f"{_task_words(trigger.score)} {score:.2f} ({_bound_words(trigger)}) after {article} {event} on {when}"
+    on = _day(moment.event_time // _DAY)
+    return (
+        f"{_task_words(trigger.score)} {score:.2f} ({_bound_words(trigger)}) after {article} {event} on {on}"
+    )
 
 
 def _task_words(task: str) -> str:
@@ -221,5 +232,12 @@ def _bound_words(trigger: Trigger) -> str:
     return f"between {trigger.at_least:.2f} and {trigger.at_most:.2f}"
 
 
-def _utc(time: int) -> datetime:
-    return datetime.fromtimestamp(time / 1000, UTC)
+@lru_cache(4096)
+def _day(days: int) -> str:
+    """Days since 1970 as 2017-11-03 (UTC); formatting a date costs more than all the rest of a sentence."""
+    return date.fromordinal(_EPOCH + days).isoformat()
+
+
+def _minute(time: int) -> str:
+    minutes = time // _MINUTE % (24 * 60)
+    return f"{_day(time // _DAY)} {minutes // 60:02}:{minutes % 60:02}"

@@ -9,7 +9,9 @@ from prometheus_client import Counter, Gauge, Histogram
 from streams.shoppers import Work
 
 EVENTS = Counter("intentflow_events_total", "Behaviour events applied and committed", ["partition"])
-REDONE = Counter("intentflow_redone_total", "Events applied again after a start, nothing published", ["partition"])
+REDONE = Counter(
+    "intentflow_redone_total", "Events applied again after a start, nothing published", ["partition"]
+)
 PREDICTIONS = Counter("intentflow_predictions_total", "Predictions published")
 DECISIONS = Counter("intentflow_decisions_total", "Decisions published", ["outcome", "reason"])
 INTERVENTIONS = Counter("intentflow_interventions_total", "Interventions published", ["kind"])
@@ -20,10 +22,33 @@ REBUILT = Counter("intentflow_rows_rebuilt_total", "Rows rebuilt from their ring
 LATENCY = Histogram(
     "intentflow_latency_seconds",
     "From the record timestamp of a batch's oldest event to its commit",
-    buckets=(0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8, 1.2, 2, 3, 5, 10, 30, 60, 300, 1800),
+    buckets=(
+        0.005,
+        0.01,
+        0.02,
+        0.03,
+        0.05,
+        0.08,
+        0.12,
+        0.2,
+        0.3,
+        0.5,
+        0.8,
+        1.2,
+        2,
+        3,
+        5,
+        10,
+        30,
+        60,
+        300,
+        1800,
+    ),
 )
 BATCH = Histogram(
-    "intentflow_batch_events", "Events in a batch", buckets=(1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 65536)
+    "intentflow_batch_events",
+    "Events in a batch",
+    buckets=(1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 65536),
 )
 STAGE = Counter("intentflow_stage_seconds_total", "Compute seconds by stage of the pass", ["stage"])
 COMMIT = Counter("intentflow_commit_seconds_total", "Seconds in transactions, overlapping with compute")

@@ -69,5 +69,8 @@ class Offsets:
 
     def _consumer(self, group: str | None) -> aiokafka.AIOKafkaConsumer:
         return aiokafka.AIOKafkaConsumer(
-            **aiokafka_config(self._settings), group_id=group, enable_auto_commit=False, isolation_level="read_committed"
+            **aiokafka_config(self._settings),
+            group_id=group,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
         )

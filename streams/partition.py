@@ -131,7 +131,11 @@ class Partition:
         await self._consumer.open_partition(self.tp, begin)
         self.ready, self.state = True, "redo" if begin < live_from else "live"
         log.warning(
-            "partition %d open: %d changelog records read, redo from %d, live from %d", number, read, begin, live_from
+            "partition %d open: %d changelog records read, redo from %d, live from %d",
+            number,
+            read,
+            begin,
+            live_from,
         )
 
     def _build(self, store: Store, live_from: int, begin: int) -> Shoppers:

@@ -39,7 +39,8 @@ class RowsTooSmall(ValueError):
 def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
     """Stored form of a row: meta, ids of the ring (u8), the ring (EVENT), hidden state (f2, the model's layout)."""
     return np.dtype(
-        [("meta", META), ("ids", "<u8", (ring,)), ("ring", EVENT, (ring,)), ("hidden", "<f2", (state,))], align=False
+        [("meta", META), ("ids", "<u8", (ring,)), ("ring", EVENT, (ring,)), ("hidden", "<f2", (state,))],
+        align=False,
     )
 
 
@@ -64,7 +65,9 @@ class Rows:
         self._load = load
         self._used = 0
         self._hand = 0
-        self.evicted: dict[bytes, bytes] = {}  # changed rows that made room, until their transaction is settled
+        self.evicted: dict[
+            bytes, bytes
+        ] = {}  # changed rows that made room, until their transaction is settled
         self.evictions = 0
 
     def __len__(self) -> int:
@@ -74,7 +77,9 @@ class Rows:
         """Slots (N,) of the shoppers, loading and making rows as needed. No slot of this batch is reused within it."""
         found = list(map(self._slots.get, users))
         if None in found:
-            missing = list(dict.fromkeys(user for user, slot in zip(users, found, strict=True) if slot is None))
+            missing = list(
+                dict.fromkeys(user for user, slot in zip(users, found, strict=True) if slot is None)
+            )
             pinned = np.fromiter((slot for slot in found if slot is not None), np.int64)
             self._admit(missing, pinned)
             found = list(map(self._slots.__getitem__, users))

@@ -65,7 +65,9 @@ class Sequences:
             done.rounds += 1
         return done
 
-    def _round(self, at: Array, slots: Slots, events: Array, ids: Array, offsets: Array, done: Applied) -> None:
+    def _round(
+        self, at: Array, slots: Slots, events: Array, ids: Array, offsets: Array, done: Applied
+    ) -> None:
         meta = self._rows.meta
         fresh = offsets > meta["applied"][slots]
         double = (self._rows.ids[slots] == ids[:, None]).any(axis=1) & fresh
@@ -84,7 +86,9 @@ class Sequences:
         if late.any():
             self._insert(at[late], slots[late], events[late], ids[late], done)
 
-    def _step(self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied) -> None:
+    def _step(
+        self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied
+    ) -> None:
         rows, features = self._rows, featurize(events, context, self._spec)
         trunk, hidden = self.engine.step(features.ids, features.dense, rows.hidden[slots])
         rows.hidden[slots] = hidden

@@ -92,10 +92,14 @@ class Shoppers:
         lap("rows")
         applied = self.sequences.apply(slots, events.events, events.ids, events.offsets)
         lap("step")
-        work = Work(int(records[-1].offset) + 1, events=len(events), oldest=int(records[0].timestamp), applied=applied)
+        work = Work(
+            int(records[-1].offset) + 1, events=len(events), oldest=int(records[0].timestamp), applied=applied
+        )
         if work.next_offset > self.live_from:
             publish = np.flatnonzero(applied.scored & (events.offsets >= self.live_from))
-            self._score(work, events, applied, self._last_of_each(slots, publish) if self._coalesce else publish, lap)
+            self._score(
+                work, events, applied, self._last_of_each(slots, publish) if self._coalesce else publish, lap
+            )
             self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
         self._checkpoint(work)
         work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
@@ -173,7 +177,9 @@ class Shoppers:
 
     def _bury(self, work: Work, dead: list[Dead], applied: Applied) -> None:
         if dead:
-            work.records["dead_letter"] = list(dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000)))
+            work.records["dead_letter"] = list(
+                dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000))
+            )
         for letter in dead:
             work.reasons[letter.reason] = work.reasons.get(letter.reason, 0) + 1
         if applied.doubles:

@@ -72,9 +72,7 @@ class Publisher:
                 builders.append(builder)
         return builders
 
-    async def publish(
-        self, outputs: dict[str, list[BatchBuilder]], offset: int
-    ) -> dict[str, int]:
+    async def publish(self, outputs: dict[str, list[BatchBuilder]], offset: int) -> dict[str, int]:
         """Send the outputs by topic and commit the source offset; returns the last offset written by topic.
 
         Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
@@ -98,9 +96,7 @@ class Publisher:
             raise
         return last
 
-    async def _send(
-        self, outputs: dict[str, list[BatchBuilder]]
-    ) -> dict[str, int]:
+    async def _send(self, outputs: dict[str, list[BatchBuilder]]) -> dict[str, int]:
         sent: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
         longest = max((len(builders) for builders in outputs.values()), default=0)
         for turn in range(longest):  # topic by topic in turns: batches of one partition go one after another

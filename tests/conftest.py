@@ -76,9 +76,11 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     for name in os.environ:
         if name.startswith("INTENTFLOW_") and name != "INTENTFLOW_CACHE":
             monkeypatch.delenv(name)
+    own = f"t{uuid.uuid4().hex[:8]}"
     return Settings(
         bootstrap_servers=_bootstrap(request),
-        topic_prefix=f"t{uuid.uuid4().hex[:8]}-",
+        app_id=own,  # consumer groups of two tests must not meet: a killed member holds up the other's rebalance
+        topic_prefix=f"{own}-",
         data_dir=str(tmp_path / "worker"),
         releases_uri=str(tmp_path / "releases"),
         archive_uri=str(tmp_path / "archive"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 from operator import mul
 from typing import Any
 
@@ -15,13 +16,13 @@ import numpy as np
 
 from models.engine import Engine
 from models.events import DEVICES, EVENT_TYPES
-from models.featurizer import DENSE, FeatureSpec
+from models.featurizer import FeatureSpec
 from models.predictions import NAMESPACE
 
 _MASK = (1 << 64) - 1
 _BASE = 0x9E3779B97F4A7C15
 _POWERS = [pow(_BASE, at, 1 << 64) for at in range(256)]
-_SESSIONS, _DAY_S = 1.0, 86_400.0
+_DAY_S = 86_400.0
 _TYPES = {name: code for code, name in enumerate(EVENT_TYPES)}
 _DEVICES = {name: code for code, name in enumerate(DEVICES)}
 _TURN = 2 * math.pi
@@ -29,7 +30,14 @@ _TURN = 2 * math.pi
 
 def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
     """Counters, the ids and events of the last `ring` events, and the model's state in half precision."""
-    event = [("time", "<i8"), ("item", "<u4"), ("category", "<u4"), ("price", "<f4"), ("type", "u1"), ("device", "u1")]
+    event = [
+        ("time", "<i8"),
+        ("item", "<u4"),
+        ("category", "<u4"),
+        ("price", "<f4"),
+        ("type", "u1"),
+        ("device", "u1"),
+    ]
     return np.dtype(
         [
             ("previous", "<i8"),
@@ -73,7 +81,7 @@ class OneEvent:
             since = max(at - int(row["previous"]), 0) / 1000
             tenure = max(at - int(row["first"]), 0) / 1000 / _DAY_S
         price, quantity = event["price"], float(np.float16(event["quantity"] or 0.0))
-        hour, day = at / 3_600_000 % 24 / 24, (at // 86_400_000 + 3) % 7 / 7
+        hour, day = at // 60_000 % 1440 / 1440, (at // 86_400_000 + 3) % 7 / 7
         dense = [
             math.log1p(min(price or 0.0, 1e8)) / 5.0,
             float(price is not None),
@@ -121,7 +129,7 @@ class OneEvent:
     def _prediction(self, event: dict[str, Any], scores: Any) -> dict[str, Any]:
         engine = self._engine
         return {
-            "prediction_id": prediction_id(event["event_id"]),
+            "prediction_id": str(uuid.uuid5(NAMESPACE, f"prediction:{event['event_id']}")),
             "event_id": event["event_id"],
             "user_id": event["user_id"],
             "event_time": event["event_time"],
@@ -132,3 +140,24 @@ class OneEvent:
             "next_categories": [engine.categories[at] for at in scores.top[0].tolist()],
             "next_category_scores": scores.top_scores[0].tolist(),
         }
+
+
+def text_hash(text: str | None) -> int:
+    """models.events.hash_strings of one text."""
+    if text is None:
+        return 0
+    data = text.encode()
+    mixed = sum(map(mul, (byte + 1 for byte in data), _POWERS)) + len(data) * 0xC2B2AE3D27D4EB4F & _MASK
+    mixed = (mixed ^ mixed >> 33) * 0xFF51AFD7ED558CCD & _MASK
+    mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
+    return mixed ^ mixed >> 33 or 1
+
+
+def short_hash(text: str | None) -> int:
+    """models.events.short_hash of one text."""
+    wide = text_hash(text)
+    return wide & 0xFFFFFFFF or int(wide != 0)
+
+
+def _bucket(hashed: int, buckets: int) -> int:
+    return 1 + hashed % (buckets - 1) if hashed else 0

@@ -8,7 +8,6 @@ exception is a fault of ours and keeps its traceback.
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
 
 import typer
@@ -58,7 +57,12 @@ class Verbs(TyperGroup):
             raise typer.Exit(1) from None
 
 
-app = typer.Typer(name="intentflow", cls=Verbs, no_args_is_help=True, add_completion=False)
+def verb(**options: Any) -> typer.Typer:
+    """The Typer app of a verb's file. Help is plain text: quick, and what is copied from it works."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False, **options)
+
+
+app = verb(name="intentflow", cls=Verbs, no_args_is_help=True)
 
 
 @app.callback()
@@ -88,7 +92,3 @@ def _is_worded(problem: Exception) -> bool:
     return type(problem).__module__.partition(".")[0] in (*OURS, "cimpl") or (
         isinstance(problem, OSError) and not isinstance(problem, BrokenPipeError)
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

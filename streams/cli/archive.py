@@ -8,8 +8,9 @@ import typer
 
 from schemas.settings import Settings
 from streams import archive as agent
+from streams.cli import verb
 
-app = typer.Typer(add_completion=False)
+app = verb()
 
 
 @app.command()
@@ -27,4 +28,12 @@ def archive(
     Example:
       INTENTFLOW_ARCHIVE_URI=.intentflow/archive intentflow archive --until-end
     """
-    agent.run(Settings.load(), until_end=until_end)
+    settings = Settings.load()
+    done = agent.archive(settings, until_end)
+    typer.echo(f"{settings.archive_uri}: {_counts(done.rows) or 'nothing new'}")
+    if done.skipped:
+        typer.echo(f"left out as unusable: {_counts(done.skipped)}; see `intentflow tail dead-letters`")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False)
+from streams.cli import verb
+
+app = verb()
 
 
 class BrokerProblem(RuntimeError):

@@ -98,7 +98,9 @@ def find(settings: Settings, topic: str) -> tuple[str, str]:
 
 def fields(row: Mapping[str, Any]) -> str:
     """name=value of each field that holds something."""
-    return "  ".join(f"{name}={value(found)}" for name, found in row.items() if found not in (None, "", {}, []))
+    return "  ".join(
+        f"{name}={value(found)}" for name, found in row.items() if found not in (None, "", {}, [])
+    )
 
 
 def value(found: Any) -> str:

@@ -63,8 +63,8 @@ class Log:
         found = self._consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
         if found.error is not None:
             raise TopicProblem(
-                f"topic {topic} at {self._where}: {found.error.str()}; make the topics with `intentflow topics create`, "
-                "and look at INTENTFLOW_TOPIC_PREFIX"
+                f"topic {topic} at {self._where}: {found.error.str()}; make the topics with `intentflow topics "
+                "create`, and look at INTENTFLOW_TOPIC_PREFIX"
             )
         return range(len(found.partitions))
 

@@ -12,9 +12,10 @@ from rich.table import Table
 from models import promotion, release
 from schemas.kafka import wait_for_broker
 from schemas.settings import Settings
+from streams.cli import verb
 from streams.cli.contents import moment
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = verb(no_args_is_help=True)
 
 
 @app.callback()
@@ -33,7 +34,10 @@ def about() -> None:
 
 @app.command("list")
 def list_() -> None:
-    """List the releases under INTENTFLOW_RELEASES_URI, oldest first, and mark the one in use."""
+    """List the releases and mark the one in use.
+
+    They are read from INTENTFLOW_RELEASES_URI, oldest first.
+    """
     settings = _connected()
     now = promotion.promoted(settings)
     listed = promotion.listing(settings, now)
@@ -51,17 +55,25 @@ def list_() -> None:
     else:
         typer.echo(f"no releases under {settings.releases_uri}; train one with `intentflow replay run`")
     if now is not None:
-        typer.echo(f"in use: {now.release} since {moment(now.promoted_at)} UTC ({now.note}), before it {now.previous or 'none'}")
+        typer.echo(
+            f"in use: {now.release} since {moment(now.promoted_at)} UTC ({now.note}), "
+            f"before it {now.previous or 'none'}"
+        )
     else:
         typer.echo(f"model {settings.model_name}: no release promoted yet")
 
 
 @app.command()
 def promote(
-    which: Annotated[str, typer.Argument(metavar="RELEASE", help="Release id from the list, or a folder or URL.")],
+    which: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="Release id from the list, or a folder or URL.")
+    ],
     note: Annotated[str, typer.Option(help="Why; kept in the record.")] = "promoted",
 ) -> None:
-    """Make workers use this release, after checking that it can be served."""
+    """Make workers use a release.
+
+    It is checked first that it can be served. Running workers swap to it between two batches.
+    """
     settings = _connected()
     chosen = release.read(which) if "/" in which else promotion.find(settings, which)
     done = promotion.promote(settings, chosen, note)
@@ -70,7 +82,7 @@ def promote(
 
 @app.command()
 def rollback(note: Annotated[str, typer.Option(help="Why; kept in the record.")] = "rolled back") -> None:
-    """Go back to the release that the present one replaced."""
+    """Go back to the release before."""
     done = promotion.rollback(_connected(), note=note)
     typer.echo(f"rolled back to {done.release} from {done.previous}")
 

@@ -7,8 +7,9 @@ import sys
 import typer
 
 from models.replay import __main__ as job
+from streams.cli import verb
 
-app = typer.Typer(add_completion=False)
+app = verb()
 
 
 @app.command(

@@ -10,26 +10,32 @@ from typing import Annotated
 import typer
 
 from schemas.settings import Settings
+from streams.cli import verb
 from streams.cli.contents import Contents
 from streams.cli.log import Log, Place, Record
 from streams.cli.times import milliseconds, moment
 
-app = typer.Typer(add_completion=False)
+app = verb()
 LAST = 10
 
 
 @app.command()
 def tail(
-    topic: Annotated[str, typer.Argument(help="Topic, without the prefix: behavior-events, predictions, …")],
-    user: Annotated[str | None, typer.Option(help="Only records with this key, i.e. of this shopper.")] = None,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Without the prefix: behavior-events, predictions, …")],
+    user: Annotated[
+        str | None, typer.Option(help="Only records with this key, i.e. of this shopper.")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", help="beginning, end (then it follows), or a time such as 2026-03-01T12:00Z."),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("-n", help=f"So many records; without --from the last ones.  [default: {LAST}]", min=1)
+        int | None,
+        typer.Option("-n", help=f"So many records; without --from the last ones.  [default: {LAST}]", min=1),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new records until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new records until Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False,
 ) -> None:
     """Show the records of a topic, decoded: by default the last ten.
@@ -48,8 +54,10 @@ def tail(
     contents = Contents(settings, topic)
     show = contents.json if as_json else contents.line
     with Log(settings) as log:
-        batches = _last(log, contents, user, count or LAST, follow) if start is None else _since(
-            log, contents, user, start, follow
+        batches = (
+            _last(log, contents, user, count or LAST, follow)
+            if start is None
+            else _since(log, contents, user, start, follow)
         )
         left = count if start is not None else None
         for records in batches:
@@ -80,16 +88,16 @@ def _last(log: Log, contents: Contents, user: str | None, count: int, follow: bo
         yield from _of(user, log.read(ends, follow=True))
 
 
-def _since(log: Log, contents: Contents, user: str | None, start: str, follow: bool) -> Iterator[list[Record]]:
+def _since(
+    log: Log, contents: Contents, user: str | None, start: str, follow: bool
+) -> Iterator[list[Record]]:
     """Records from a start on; from the end on there is nothing yet, so it follows."""
     offsets = {}
     for topic, number in _places(log, contents, user):
         if start in ("beginning", "end"):
             offsets[topic, number] = log.bounds(topic, number)[start == "end"]
         else:
-            asked = moment(start)
-            assert asked is not None
-            offsets[topic, number] = log.since(topic, number, milliseconds(asked))
+            offsets[topic, number] = log.since(topic, number, milliseconds(moment(start)))
     yield from _of(user, log.read(offsets, follow or start == "end"))
 
 

@@ -10,8 +10,9 @@ from rich.table import Table
 from schemas import topics
 from schemas.kafka import confluent_config, wait_for_broker
 from schemas.settings import Settings
+from streams.cli import verb
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = verb(no_args_is_help=True)
 
 
 @app.callback()
@@ -26,18 +27,28 @@ def about() -> None:
 
 @app.command()
 def create() -> None:
-    """Create the topics that are missing, then check all. Existing ones are left as they are; safe to run again."""
+    """Create the topics that are missing.
+
+    Then all are checked. Those that exist are left as they are, so it can be run again.
+    """
     settings = _connected()
     made = topics.create(settings)
     for name in made:
         typer.echo(f"created {name}")
     topics.check(settings)
-    typer.echo(f"all {len(topics.catalogue(settings))} topics are in order" if not made else "all topics are in order")
+    typer.echo(
+        f"all {len(topics.catalogue(settings))} topics are in order"
+        if not made
+        else "all topics are in order"
+    )
 
 
 @app.command()
 def check() -> None:
-    """Compare the topics with what intentflow needs; exit code 1 and one line per difference, each with its mend."""
+    """Compare the topics with what is needed.
+
+    One line per difference, each with its mend, and exit code 1 if there is any.
+    """
     settings = _connected()
     topics.check(settings)
     typer.echo(f"all {len(topics.catalogue(settings))} topics are in order")
@@ -45,13 +56,18 @@ def check() -> None:
 
 @app.command("list")
 def list_() -> None:
-    """List the topics: partitions as there are and as wanted, and what happens to old records."""
+    """List the topics.
+
+    Partitions as there are and as wanted, and what happens to old records.
+    """
     settings = _connected()
     found = AdminClient(confluent_config(settings)).list_topics(timeout=topics.ANSWER_S).topics
     table = Table("topic", "partitions", "old records", box=None, pad_edge=False)
     for spec in topics.catalogue(settings):
         there = len(found[spec.name].partitions) if spec.name in found else 0
-        partitions = str(there) if there == spec.partitions else f"{there or 'missing'} (want {spec.partitions})"
+        partitions = (
+            str(there) if there == spec.partitions else f"{there or 'missing'} (want {spec.partitions})"
+        )
         table.add_row(spec.name, partitions, _old(spec))
     Console(soft_wrap=True).print(table)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from schemas.settings import Settings
 from streams import worker
+from streams.cli import verb
 
-app = typer.Typer(add_completion=False)
+app = verb()
 
 
 @app.command()

@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from schemas.kafka import wait_for_broker
 from schemas.producer import EventProducer
 from schemas.settings import Settings
 from streams.loaders.base import BATCH_ROWS, Loader
@@ -52,6 +53,7 @@ def load(
         raise ValueError(f"rate is {rate}: give events per second above 0, or leave it out")
     rows = BATCH_ROWS if rate is None else max(1, min(BATCH_ROWS, round(rate / STEPS_PER_S)))
     tell = tell or _printer()
+    wait_for_broker(settings)
     begun, sent = time.monotonic(), 0
     with EventProducer(settings) as producer:
         for batch in loader.events(start, end, share, rows):

@@ -29,7 +29,7 @@ def card(**changes: object) -> Card:
         "git_revision": "0" * 40,
         "schema_fingerprint": "f" * 16,
         "features": FeatureSpec(item_buckets=64, category_buckets=16),
-        "architecture": Architecture(hidden=16, head=16),
+        "architecture": Architecture(hidden=16, head=16, memory=8),
     }
     return Card(**{**settings, **changes})  # type: ignore[arg-type]
 
@@ -50,4 +50,11 @@ def random_inputs(of: Card, rows: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     rng = np.random.default_rng(seed)
     ids = np.stack([rng.integers(0, size, rows) for size in of.features.vocabulary()], 1).astype(np.int32)
     dense = rng.normal(size=(rows, of.features.dense_size)).astype(np.float32)
-    return ids, dense, rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)
+    return ids, dense, _states(of, rows, rng)
+
+
+def _states(of: Card, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """The last float of a state is the weight of its memory, in 0…1."""
+    states = rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)
+    states[:, -1] = rng.random(rows)
+    return states

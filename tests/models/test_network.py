@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.architecture import Architecture
-from models.featurizer import FeatureSpec
+from models.featurizer import FeatureSpec, bucket
 from models.network import IntentNetwork, network_from, pack_order, weights_of
 
 SPEC = FeatureSpec(item_buckets=64, category_buckets=16)
@@ -41,7 +41,7 @@ def test_pack_order_refuses_shoppers_without_events() -> None:
 @given(lengths=lengths_of_shoppers)
 def test_carried_state_equals_the_full_pass(layers: int, lengths: list[int]) -> None:
     torch.manual_seed(0)
-    network = IntentNetwork(SPEC, Architecture(layers=layers, hidden=8, head=8), 5).eval()
+    network = IntentNetwork(SPEC, Architecture(layers=layers, hidden=8, head=8, memory=4), 5).eval()
     ids, dense = random_events(sum(lengths))
     packed = pack_order(np.array(lengths))
     order = torch.from_numpy(packed.order)
@@ -58,7 +58,7 @@ def test_carried_state_equals_the_full_pass(layers: int, lengths: list[int]) -> 
 
 
 def test_a_pass_can_go_on_from_the_state_of_another() -> None:
-    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8), 5).eval()
+    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8, memory=4), 5).eval()
     ids, dense = random_events(6)
     sizes = torch.tensor([2, 2, 2])
     with torch.inference_mode():
@@ -69,10 +69,43 @@ def test_a_pass_can_go_on_from_the_state_of_another() -> None:
 
 
 def test_weights_survive_the_way_through_numpy() -> None:
-    architecture = Architecture(hidden=8, head=8)
+    architecture = Architecture(hidden=8, head=8, memory=4)
     network = IntentNetwork(SPEC, architecture, 5).eval()
     again = network_from(SPEC, architecture, 5, weights_of(network))
     ids, dense = random_events(3)
     hidden = torch.zeros(3, architecture.state_size)
     with torch.inference_mode():
         assert torch.equal(network.step(ids, dense, hidden)[0], again.step(ids, dense, hidden)[0])
+
+
+def test_memory_is_the_mean_of_recent_categories_and_others_leave_it() -> None:
+    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8, memory=4, memory_rate=0.2), 5).eval()
+    categories = [3, 5, 0, 3, 3]
+    ids = torch.zeros(5, 4, dtype=torch.int32)
+    ids[:, 1] = torch.tensor(categories)
+    with torch.inference_mode():
+        trunk, _ = network(ids, torch.zeros(5, SPEC.dense_size), torch.ones(5, dtype=torch.int64))
+    shares: list[torch.Tensor] = []
+    for stop in range(1, 6):
+        seen = [category for category in categories[:stop] if category]
+        weights = torch.tensor([0.8 ** (len(seen) - 1 - place) for place in range(len(seen))])
+        shares.append((weights[:, None] * network.memory.weight[seen]).sum(0) / weights.sum())
+    assert torch.allclose(trunk[:, -4:], torch.stack(shares).detach(), atol=1e-5)
+
+
+def test_an_untrained_category_head_names_what_is_popular_then_what_the_shopper_buys() -> None:
+    spec = FeatureSpec()
+    hashes = np.array([11, 22, 33, 44, 0], np.uint32)
+    torch.manual_seed(0)
+    network = IntentNetwork(spec, Architecture(), 5).eval()
+    network.start_from(hashes, np.array([0.1, 0.3, 0.25, 0.25, 0.1]))
+    network.categories.weight.data[:, : network.architecture.head] = 0
+    ids = torch.zeros(1, 4, dtype=torch.int32)
+    none, dense = torch.zeros(1, network.architecture.state_size), torch.zeros(1, spec.dense_size)
+    with torch.inference_mode():
+        trunk, state = network.step(ids, dense, none)
+        assert network.heads(trunk)[1].argmax() == 1
+        ids[0, 1] = int(bucket(hashes, spec.category_buckets)[3])
+        for _ in range(3):
+            trunk, state = network.step(ids, dense, state)
+        assert network.heads(trunk)[1].argmax() == 3

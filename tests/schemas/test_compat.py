@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_dropping_what_has_a_default_is_always_allowed_and_reads_back(name: str,
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A schema folder of its own with one recorded schema `r`, in place of ours."""
     monkeypatch.setattr(avro, "FOLDER", tmp_path)
     monkeypatch.setattr(avro, "NAMES", ("r",))

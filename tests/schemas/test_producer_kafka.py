@@ -34,7 +34,7 @@ def stored(settings: Settings, topic: str, count: int) -> list[Message]:
     return found
 
 
-def partition_of(messages: list[Message]) -> dict[bytes, int]:
+def partition_of(messages: list[Message]) -> dict[bytes | None, int | None]:
     return {message.key(): message.partition() for message in messages}
 
 
@@ -61,7 +61,7 @@ def test_a_shopper_lands_where_aiokafka_and_java_put_her(settings: Settings) -> 
             producer.send(event(user))
     ours = partition_of(stored(settings, topic, 50))
 
-    async def send_with_aiokafka() -> dict[bytes, int]:
+    async def send_with_aiokafka() -> dict[bytes | None, int | None]:
         async with AIOKafkaProducer(**aiokafka_config(settings)) as other:
             return {
                 user.encode(): (await other.send_and_wait(topic, b"x", key=user.encode())).partition

@@ -125,7 +125,7 @@ def test_passwords_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_do_not_change_once_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().partitions = 8
+        Settings().partitions = 8  # type: ignore[misc]
 
 
 def test_every_setting_is_explained() -> None:

@@ -69,7 +69,9 @@ def records(rows: list[dict[str, Any]], first: int = 0) -> list[Any]:
 class Partition:
     """See the module's docstring. `rows` bounds the matrix, so that small numbers force evictions."""
 
-    def __init__(self, folder: Path, release_uri: str, rows: int = 64, policy: CompiledPolicy | None = None) -> None:
+    def __init__(
+        self, folder: Path, release_uri: str, rows: int = 64, policy: CompiledPolicy | None = None
+    ) -> None:
         self.folder, self.rows, self.policy = folder, rows, policy
         self.model = Model(load(release_uri), read(release_uri).card)
         self.sequences_log: list[tuple[bytes, bytes | None]] = []
@@ -128,7 +130,9 @@ class Partition:
         return self.shoppers.rows.packed(slot)[0]
 
     def predictions(self) -> list[dict[str, Any]]:
-        return CODECS.prediction.decode_rows([value for name, value in self.published if name == "prediction"])
+        return CODECS.prediction.decode_rows(
+            [value for name, value in self.published if name == "prediction"]
+        )
 
 
 def release(folder: Path, **changes: Any) -> str:

@@ -79,7 +79,7 @@ class Site:
     def wait(self, met: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:
         end = time.monotonic() + seconds
         while not met():
-            assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+            assert time.monotonic() < end, f"not within {seconds:g} s: {what}\n{self.says()}"
             time.sleep(0.3)
 
 
@@ -104,7 +104,9 @@ class Worker:
         if not marks:
             return ""
         try:
-            with urllib.request.urlopen(marks[-1].split("metrics and health on ")[1].strip() + path, timeout=5) as page:
+            with urllib.request.urlopen(
+                marks[-1].split("metrics and health on ")[1].strip() + path, timeout=5
+            ) as page:
                 return str(page.read().decode())
         except urllib.error.HTTPError as problem:
             return problem.read().decode()

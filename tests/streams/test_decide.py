@@ -175,6 +175,13 @@ def test_a_late_event_sees_what_was_sent_after_it() -> None:
     assert [d.reason for d in run(events, policy)] == ["emitted", "emitted", "cooldown", "cooldown"]
 
 
+def test_a_late_event_still_finds_its_own_past() -> None:
+    source = document(frequency_caps=[{"count": 3, "hours": 100}])
+    source["campaigns"][0]["cooldown_hours"] = 0
+    events = [Event(lapse_30d=0.4, hour=hour) for hour in (0, 10, 20, 110, 15)]
+    assert [d.reason for d in run(events, compiled(source))] == ["emitted"] * 4 + ["frequency_cap"]
+
+
 def test_an_aborted_batch_decides_the_same_again() -> None:
     stored = Stored()
     batch = scored([LAPSING, LAPSING, Event(user="v", lapse_30d=0.5)])

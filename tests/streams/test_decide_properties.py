@@ -31,6 +31,7 @@ logs = st.one_of(  # long ones, or the rules seldom meet; short ones, so that a 
     st.lists(st.one_of(acts, acts, acts, acts, acts, acts, tellings), min_size=40, max_size=40),
 )
 share = st.sampled_from([0.0, 0.0, 0.4])
+consent_defaults = st.sampled_from(["opt_out", "opt_out", "opt_in"])
 caps = st.lists(
     st.fixed_dictionaries(
         {
@@ -50,10 +51,7 @@ def policies(draw: st.DrawFn) -> CompiledPolicy:
     source = document(
         holdout={"salt": draw(st.sampled_from("abc")), "share": draw(share)},
         frequency_caps=draw(caps),
-        consent={
-            kind: draw(st.sampled_from(["opt_out", "opt_out", "opt_in"]))
-            for kind in ("coupon", "push", "rerank")
-        },
+        consent={kind: draw(consent_defaults) for kind in ("coupon", "push", "rerank")},
     )
     for campaign in source["campaigns"]:
         campaign["cooldown_hours"] = draw(st.sampled_from([0, 5, 24, 100]))

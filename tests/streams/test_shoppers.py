@@ -86,7 +86,9 @@ def test_crashes_at_any_commit_lose_and_double_nothing(uri: str, seed: int, rows
                 position = hurt.crash()
         for user in range(30):
             same(calm.row(user), hurt.row(user))
-        assert [p["prediction_id"] for p in calm.predictions()] == [p["prediction_id"] for p in hurt.predictions()]
+        assert [p["prediction_id"] for p in calm.predictions()] == [
+            p["prediction_id"] for p in hurt.predictions()
+        ]
 
 
 def test_a_double_is_not_scored_again_and_is_counted(tmp_path: Path, uri: str) -> None:
@@ -97,13 +99,17 @@ def test_a_double_is_not_scored_again_and_is_counted(tmp_path: Path, uri: str) -
     assert work.reasons == {"double": 1}
 
 
-def test_a_late_event_goes_to_its_place_and_the_state_is_as_if_it_had_come_in_time(tmp_path: Path, uri: str) -> None:
+def test_a_late_event_goes_to_its_place_and_the_state_is_as_if_it_had_come_in_time(
+    tmp_path: Path, uri: str
+) -> None:
     late, timely = Partition(tmp_path / "late", uri), Partition(tmp_path / "timely", uri)
     late.process(records([event(1, 0), event(1, 9), event(1, 4)]))
     timely.process(records([event(1, 0), event(1, 4), event(1, 9)]))
     ordered = late.row(1)["ring"]["time"][:3]
     assert (np.diff(ordered) > 0).all()
-    np.testing.assert_allclose(late.row(1)["hidden"].astype("f4"), timely.row(1)["hidden"].astype("f4"), atol=1e-6)
+    np.testing.assert_allclose(
+        late.row(1)["hidden"].astype("f4"), timely.row(1)["hidden"].astype("f4"), atol=1e-6
+    )
     assert late.row(1)["meta"]["context"] == timely.row(1)["meta"]["context"]
     assert len(late.predictions()) == 3
 
@@ -131,7 +137,9 @@ def test_another_release_rebuilds_rows_from_the_ring(tmp_path: Path, uri: str) -
     fresh.process(second)
     assert work.applied is not None and work.applied.rebuilt == 1
     assert [p["release"] for p in swapped.predictions()][-1] == fresh.predictions()[-1]["release"]
-    np.testing.assert_allclose(swapped.predictions()[-1]["survival"], fresh.predictions()[-1]["survival"], atol=1e-5)
+    np.testing.assert_allclose(
+        swapped.predictions()[-1]["survival"], fresh.predictions()[-1]["survival"], atol=1e-5
+    )
 
 
 BAD = {
@@ -150,7 +158,9 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("reason", [*BAD, *BAD_ROWS])
-def test_a_bad_record_is_buried_whole_and_the_others_are_scored(tmp_path: Path, uri: str, reason: str) -> None:
+def test_a_bad_record_is_buried_whole_and_the_others_are_scored(
+    tmp_path: Path, uri: str, reason: str
+) -> None:
     partition = Partition(tmp_path, uri)
     raw = records([event(1, 0), event(2, 1, **BAD_ROWS.get(reason, {})), event(3, 2)])
     raw[1].headers = (("trace", b"abc"),)
@@ -158,7 +168,9 @@ def test_a_bad_record_is_buried_whole_and_the_others_are_scored(tmp_path: Path, 
         BAD[reason](raw[1])
     original = raw[1].value
     work = partition.process(raw)
-    (letter,) = CODECS.dead_letter.decode_rows([v for name, v in partition.published if name == "dead_letter"])
+    (letter,) = CODECS.dead_letter.decode_rows(
+        [v for name, v in partition.published if name == "dead_letter"]
+    )
     assert (letter["reason"], letter["offset"], letter["partition"]) == (reason, 1, 0)
     assert letter["value"] == original and letter["headers"] == [{"name": "trace", "value": b"abc"}]
     assert "Traceback" not in letter["message"] and letter["message"]

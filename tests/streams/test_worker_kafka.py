@@ -33,7 +33,9 @@ def publish(site: Site, document: str) -> None:
     from schemas.codec import Codec
     from schemas.registry import open_registry
 
-    (value,) = Codec(open_registry(site.settings), "policy").encode_rows([policy.row(int(time.time() * 1000))])
+    (value,) = Codec(open_registry(site.settings), "policy").encode_rows(
+        [policy.row(int(time.time() * 1000))]
+    )
     producer = Producer(confluent_config(site.settings))
     producer.produce(site.topics.policies, value=value, key=site.settings.policy_name)
     producer.flush(10)
@@ -71,8 +73,12 @@ def test_on_kafka_every_event_is_predicted_once(settings: Settings, tmp_path: Pa
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("wipe", [False, True], ids=["data kept", "data folder lost"])
-def test_killed_in_the_middle_it_loses_and_doubles_nothing(settings: Settings, tmp_path: Path, wipe: bool) -> None:
-    settings = settings.model_copy(update={"checkpoint_interval_s": 0.5, "batch_records": 50, "session_timeout_s": 6.0})
+def test_killed_in_the_middle_it_loses_and_doubles_nothing(
+    settings: Settings, tmp_path: Path, wipe: bool
+) -> None:
+    settings = settings.model_copy(
+        update={"checkpoint_interval_s": 0.5, "batch_records": 50, "session_timeout_s": 6.0}
+    )
     site = Site(settings)
     everything: list[dict[str, Any]] = []
     for turn in range(3):
@@ -141,7 +147,9 @@ def test_bad_records_go_to_dead_letters_with_their_bytes_and_the_rest_is_scored(
 
 
 @pytest.mark.kafka
-def test_it_refuses_to_start_on_missing_topics_and_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+def test_it_refuses_to_start_on_missing_topics_and_says_what_to_do(
+    settings: Settings, tmp_path: Path
+) -> None:
     with worker(settings, tmp_path) as running:
         assert running.process.wait(30) != 0
         assert "topics create" in running.log

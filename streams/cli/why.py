@@ -1,0 +1,166 @@
+"""`intentflow why`: the last decisions about a shopper, with what led to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from schemas.settings import Settings
+from streams.cli import policies, story, verb
+from streams.cli.contents import Contents
+from streams.cli.log import Log
+from streams.policy import Policy
+from streams.policy_document import parse
+
+app = verb()
+BEFORE = 5  # events shown before the one that raised a decision
+Row = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    """Outcomes as in schemas/decision.avsc."""
+
+    emit = "emit"
+    held_back = "held_back"
+    nothing = "nothing"
+
+
+@app.command()
+def why(
+    user: Annotated[str, typer.Argument(metavar="USER", help="Shopper: the user_id of the events.")],
+    count: Annotated[int, typer.Option("-n", help="So many decisions.", min=1)] = 3,
+    only: Annotated[Outcome | None, typer.Option(help="Only decisions with this outcome.")] = None,
+) -> None:
+    """Explain the last decisions about a shopper: the event, the scores, rule by rule what came of it.
+
+    Reads only the shopper's own partition, from its end backwards. Times are UTC, money is in the shop's currency.
+
+    \b
+    Examples:
+      intentflow why 718
+      intentflow why 718 -n 1 --only emit      why the last coupon, message or list went out
+    """
+    settings = Settings.load()
+    with Log(settings) as log:
+        found = Shopper(log, settings, user)
+        decisions = found.decisions(count, only)
+        typer.echo(story.contact(user, found.partition, found.contact()))
+        if not decisions:
+            typer.echo(_none(found, only))
+        events = found.events([row["event_id"] for row in decisions])
+        predictions = found.predictions(list(dict.fromkeys(row["event_id"] for row in decisions)))
+        for event_id in dict.fromkeys(row["event_id"] for row in reversed(decisions)):
+            about = [row for row in decisions if row["event_id"] == event_id]
+            policy = found.policy(about[0]["policy_version"])
+            interventions = found.interventions(about)
+            typer.echo("")
+            typer.echo(
+                story.event(
+                    about[0], events.get(event_id), predictions.get(event_id), found.before(event_id, BEFORE)
+                )
+            )
+            for row in about:
+                typer.echo(
+                    story.decision(
+                        row, about, policy, interventions.get(row["intervention_id"]), found.contact()
+                    )
+                )
+
+
+class Shopper:
+    """Everything that topics say about one shopper; read backwards, no further than needed."""
+
+    def __init__(self, log: Log, settings: Settings, user: str) -> None:
+        self._log, self._settings, self._user = log, settings, user
+        self._history: list[Row] = []  # events read, newest first
+        self._policies: dict[str, Policy | None] = {}
+        self._contact: Row | bool | None = False  # False: not asked yet
+        self.partition = log.partition_of(Contents(settings, "decisions").topic, user)
+
+    def decisions(self, count: int, only: str | None) -> list[Row]:
+        """The last decisions, newest first."""
+        rows = self._newest("decisions")
+        return list(islice((row for row in rows if only is None or row["outcome"] == only), count))
+
+    def events(self, ids: list[str]) -> dict[str, Row]:
+        """These events by id, as far as the topic still has them; what is read on the way is kept for `before`."""
+        wanted, behind = set(ids), 0
+        for row in self._newest("behavior-events") if ids else ():
+            self._history.append(row)
+            wanted.discard(row["event_id"])
+            behind += not wanted
+            if behind > BEFORE:
+                break
+        return {row["event_id"]: row for row in reversed(self._history) if row["event_id"] in ids}
+
+    def before(self, event_id: str, count: int) -> list[Row]:
+        """The shopper's events before this one in the log, newest first."""
+        at = next(
+            (at for at, row in enumerate(self._history) if row["event_id"] == event_id), len(self._history)
+        )
+        return self._history[at + 1 : at + 1 + count]
+
+    def predictions(self, event_ids: list[str]) -> dict[str, Row]:
+        """Predictions by event id."""
+        return self._with("predictions", "event_id", event_ids)
+
+    def interventions(self, decisions: list[Row]) -> dict[str, Row]:
+        """The interventions of these decisions by their id."""
+        ids = [row["intervention_id"] for row in decisions if row["intervention_id"] is not None]
+        return self._with("interventions", "intervention_id", ids)
+
+    def contact(self) -> Row | None:
+        """What was sent and what consent was given, as of now."""
+        if isinstance(self._contact, bool):
+            self._contact = next(iter(self._newest("contacts-changelog")), None)
+        return self._contact
+
+    def policy(self, version: str) -> Policy | None:
+        """The policy of that version, while the topic still has it."""
+        if version not in self._policies:
+            row = policies.published(self._log, self._settings, version)
+            self._policies[version] = None if row is None else parse(row["document"], f"policy {version}")
+        return self._policies[version]
+
+    def last(self, topic: str) -> Row | None:
+        """The shopper's newest row of a topic."""
+        return next(iter(self._newest(topic)), None)
+
+    def _with(self, topic: str, field: str, wanted: list[str]) -> dict[str, Row]:
+        left, found = set(wanted), {}
+        for row in self._newest(topic) if left else ():
+            if row[field] in left:
+                found[row[field]] = row
+                left.discard(row[field])
+                if not left:
+                    break
+        return found
+
+    def _newest(self, topic: str) -> Iterable[Row]:
+        contents = Contents(self._settings, topic)
+        for record in self._log.newest(contents.topic, self.partition, self._user.encode()):
+            (content,) = contents.decode([record])
+            if content.row is not None:
+                yield content.row
+
+
+def _none(shopper: Shopper, only: str | None) -> str:
+    if only is not None and shopper.decisions(1, None):
+        return f"No decision with outcome {only}; leave --only out to see the others."
+    event = shopper.last("behavior-events")
+    if event is None:
+        return "No events and no decisions: is that the user_id as the events have it?"
+    prediction = shopper.last("predictions")
+    scores = (
+        "not scored yet: see `intentflow status`"
+        if prediction is None
+        else story.scores(prediction["scores"])
+    )
+    return (
+        f"No decision yet: no campaign's trigger was met. Last event: {story.event_words(event)}\n"
+        f"  predicted: {scores}"
+    )

