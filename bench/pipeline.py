@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from bench import latency, report
 from bench.deployment import deploy
 from bench.memory_bound import bound_mib
 from bench.peers import plain_faust
-from bench.processes import Running, Sample, Worker, changes, follow, memory_mib
+from bench.processes import Running, Sample, Worker, changes, follow, memory_mib, say
 from bench.workload import Workload, produce
 from schemas.settings import Settings
 from tests.brokers import kafka
@@ -172,10 +171,6 @@ def _timed(workload: Workload, rate: float, seconds: float) -> Workload:
         first=now,
         end=now + int(seconds * 1000),
     )
-
-
-def say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line} (load {os.getloadavg()[0]:.1f})", flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -1,12 +1,12 @@
 """The archive agent: events, predictions and decisions from Kafka to Parquet, each committed record exactly once.
 
-Side branch of the data flow: the replay job reads what stands here. Layout and files: see `archive_files`. Columns: those
-of the topic's Avro schema, `_partition` int32, `_offset` int64, `_timestamp` int64 (record timestamp, ms).
+Side branch of the data flow: the replay job reads what stands here. Layout and files: see `archive_files`. Columns:
+those of the topic's Avro schema, `_partition` int32, `_offset` int64, `_timestamp` int64 (record timestamp, ms).
 
 Exactly once without a transaction over two systems: files are cut at fixed offsets (every FILE_OFFSETS), so whoever
 writes a range again writes the same names over it, and the offset committed is always the start of the first range
-that is not complete. A range not yet complete is written as far as it goes, and again when it has grown, but only
-by an agent that has seen the end of its partition since it began: what it writes never holds less than what stood there.
+that is not complete. A range not yet complete is written as far as it goes, and again when it has grown, but only by
+an agent that has seen the end of its partition since it began: what it writes never holds less than what stood there.
 
 librdkafka's consumer and no Faust: there is no state and no output topic here, and its own threads fetch and keep the
 group's heartbeat while this one encodes Parquet. Several agents share the partitions as one consumer group.
@@ -114,8 +114,8 @@ class Archive:
         """Archive until `stop` is set, or with `until_end` until every partition has been read to its end.
 
         What was read is then on disk, except what a partition not yet read to its end holds beyond its last complete
-        range: the next run reads that again. `tell` is called with the agent about once a second. Raises TopicProblem for
-        a missing topic, KafkaException when the broker refuses, OSError when the disk does.
+        range: the next run reads that again. `tell` is called with the agent about once a second. Raises TopicProblem
+        for a missing topic, KafkaException when the broker refuses, OSError when the disk does.
         """
         stop, tell = stop or threading.Event(), tell or (lambda agent: None)
         wait_for_broker(self._settings)
@@ -146,7 +146,7 @@ class Archive:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             enable_partition_eof=True,
-            receive_message_max_bytes=1_000_000_000,
+            receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
             queued_max_messages_kbytes=4_096,  # per partition
         )
 
@@ -199,8 +199,7 @@ class Archive:
         ARCHIVED.labels(self._kinds[place[0]]).inc(len(offsets))
         # Ranges follow the offsets read, not those decoded: one whose records are all bad ends as well.
         seen = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
-        for first in np.unique(seen // self._file_offsets).tolist():
-            first *= self._file_offsets
+        for first in (np.unique(seen // self._file_offsets) * self._file_offsets).tolist():
             range_ = self._range(place, first, int(seen[np.searchsorted(seen, first)]))
             low, high = np.searchsorted(offsets, [first, first + self._file_offsets]).tolist()
             if high > low:
@@ -226,7 +225,7 @@ class Archive:
         """The good records as a table with their places; the others are counted."""
         codec = self._codecs.get(place[0])
         if codec is None:
-            records = [Raw(m.key(), m.value(), m.offset(), m.timestamp()[1]) for m in messages]
+            records = [Raw(m.key(), m.value(), m.offset() or 0, m.timestamp()[1]) for m in messages]
             events, dead = self._decoder.decode(records)
             reasons = [letter.reason for letter in dead]
             batch, offsets, timestamps = events.columns, events.offsets, events.timestamps

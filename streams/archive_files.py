@@ -8,6 +8,7 @@ A file appears whole or not at all, and is on the disk (not only in the system's
 import io
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import fsspec
@@ -17,14 +18,15 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 DAY_MS = 86_400_000
+FILES_AT_ONCE = 16
 
 
 @dataclass
 class Range:
     """Rows of one topic partition from offset `first` on, up to the next range, in offset order.
 
-    rows: tables with the topic's columns and `_partition`, `_offset`, `_timestamp`. grown: rows came since the last write.
-    on_disk: rows in each day's file, by day number since 1970.
+    rows: tables with the topic's columns and `_partition`, `_offset`, `_timestamp`. grown: rows came since the last
+    write. on_disk: rows in each day's file, by day number since 1970.
     """
 
     kind: str
@@ -45,7 +47,7 @@ class ArchiveFiles:
 
     def __init__(self, uri: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(uri)
-        self._folders: set[str] = set()
+        self._threads = ThreadPoolExecutor(FILES_AT_ONCE, "archive")
 
     def write(self, range_: Range) -> None:
         """Put all rows of the range on disk, one file per day; days that have not grown are left as they are."""
@@ -54,14 +56,14 @@ class ArchiveFiles:
         order = np.argsort(days, kind="stable")
         table = table.take(pa.array(order))
         numbers, begins, counts = np.unique(days[order], return_index=True, return_counts=True)
-        touched: set[str] = set()
-        for day, begin, count in zip(numbers.tolist(), begins.tolist(), counts.tolist(), strict=True):
-            if range_.on_disk.get(day) != count:
-                folder = f"{self._root}/{range_.kind}/day={np.datetime64(day, 'D')}"
-                self._put(folder, range_.file_name, _parquet(table.slice(begin, count)))
-                range_.on_disk[day] = count
-                touched.add(folder)
-        self._sync(touched)
+        grown = [
+            (f"{self._root}/{range_.kind}/day={np.datetime64(day, 'D')}", table.slice(begin, count))
+            for day, begin, count in zip(numbers.tolist(), begins.tolist(), counts.tolist(), strict=True)
+            if range_.on_disk.get(day) != count
+        ]
+        # Waiting for the disk is most of the work, and the waits of several files overlap.
+        list(self._threads.map(lambda file: self._put(file[0], range_.file_name, file[1]), grown))
+        range_.on_disk = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
         range_.grown = False
 
     def before(self, range_: Range, offset: int) -> list[pa.Table]:
@@ -74,10 +76,9 @@ class ArchiveFiles:
             tables.append(table.filter(pa.array(table["_offset"].to_numpy() < offset)))
         return tables
 
-    def _put(self, folder: str, name: str, data: memoryview) -> None:
-        if folder not in self._folders:
-            self._fs.makedirs(folder, exist_ok=True)
-            self._folders.add(folder)
+    def _put(self, folder: str, name: str, rows: pa.Table) -> None:
+        data = _parquet(rows)
+        self._fs.makedirs(folder, exist_ok=True)
         if not isinstance(self._fs, LocalFileSystem):
             self._fs.pipe_file(f"{folder}/{name}", bytes(data))  # an object appears whole in an object store
             return
@@ -87,20 +88,21 @@ class ArchiveFiles:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, f"{folder}/{name}")
-
-    def _sync(self, folders: set[str]) -> None:
-        """The names of new files, too, must be on the disk before the offsets are committed."""
-        if not isinstance(self._fs, LocalFileSystem) or os.name == "nt":
-            return
-        for folder in folders:
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        _sync_folder(folder)
 
 
 def _parquet(table: pa.Table) -> memoryview:
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getbuffer()
+
+
+def _sync_folder(folder: str) -> None:
+    """The new name, too, must be on the disk before offsets are committed."""
+    if os.name == "nt":  # has no such thing
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -57,6 +57,13 @@ HOT_ROWS = Gauge("intentflow_hot_rows", "Shoppers in memory", ["partition"])
 RELEASE = Gauge("intentflow_release_info", "1 for the release in use", ["release"])
 
 
+def release_in_use(release: str) -> None:
+    """One series at a time: the release before it disappears."""
+    if (release,) not in RELEASE._metrics:
+        RELEASE.clear()
+        RELEASE.labels(release).set(1)
+
+
 def count(work: Work, partition: int) -> None:
     """Book one committed batch."""
     label = str(partition)

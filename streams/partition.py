@@ -163,6 +163,7 @@ class Partition:
         model, policy = self._following.model, self._following.policy
         assert model is not None
         shoppers.use(model, policy)
+        metrics.release_in_use(model.engine.release_id)
         try:
             records = await asyncio.wait_for(self._queue.get(), IDLE_S)
         except TimeoutError:

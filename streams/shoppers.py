@@ -19,7 +19,7 @@ from models.engine import Scores
 from models.events import TYPE_CODE
 from models.predictions import prediction_batch, prediction_ids
 from streams.checkpoint import Checkpointer
-from streams.contacts import ContactBook
+from streams.contacts import ContactBook, read_consent
 from streams.deadletters import dead_letters
 from streams.decide import CompiledPolicy, Scored, decide
 from streams.decode import Dead, Decoder, Events
@@ -32,6 +32,7 @@ from streams.store import CHECKPOINT_KEY, Store
 
 Array = npt.NDArray[Any]
 Record = tuple[bytes | None, bytes | None]
+Consents = list[tuple[int, str, bool]]
 
 
 @dataclass(slots=True)
@@ -97,9 +98,7 @@ class Shoppers:
         )
         if work.next_offset > self.live_from:
             publish = np.flatnonzero(applied.scored & (events.offsets >= self.live_from))
-            self._score(
-                work, events, applied, self._last_of_each(slots, publish) if self._coalesce else publish, lap
-            )
+            self._score(work, events, applied, self._thin(slots, events, publish), lap)
             self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
         self._checkpoint(work)
         work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
@@ -136,12 +135,22 @@ class Shoppers:
         users = events.users if len(at) == len(events) else [events.users[i] for i in at.tolist()]
         work.records["prediction"] = list(zip(users, values, strict=True))
         lap("encode")
+        consents, strange = _consents(columns, events.events["type"][at])
+        if strange:
+            work.reasons["consent_not_understood"] = strange
         if self.policy is not None:
-            scored = self._scored(columns, event_ids, ids, events.events[at], scores)
+            scored = self._scored(columns, event_ids, ids, events.events[at], scores, consents)
             self._decide(work, scored, self.policy, now)
+        else:
+            for row, channel, granted in consents:  # what a shopper said counts even before there is a policy
+                user = users[row].decode()
+                self.contacts.put(user, self.contacts.get(user).told(channel, granted))
+        self._keep_contacts(work)
         lap("decide")
 
-    def _scored(self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores) -> Scored:
+    def _scored(
+        self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores, consents: Consents
+    ) -> Scored:
         engine, card = self._model
         return Scored(
             user_ids=columns.column("user_id").to_pylist(),
@@ -156,7 +165,7 @@ class Shoppers:
             categories=engine.categories,
             popular=card.popular,
             release=engine.release_id,
-            consents=_consents(columns, events["type"]),
+            consents=consents,
         )
 
     def _decide(self, work: Work, scored: Scored, policy: CompiledPolicy, now: int) -> None:
@@ -170,6 +179,8 @@ class Shoppers:
             work.records["intervention"] = [
                 (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
             ]
+
+    def _keep_contacts(self, work: Work) -> None:
         changes = self.contacts.changes()
         if changes:
             values = self.contacts.encode(changes)
@@ -201,18 +212,18 @@ class Shoppers:
             sequences.append((CHECKPOINT_KEY, work.checkpoint))
         return {"sequences": sequences, "contacts": list(work.contacts.items())}
 
-    @staticmethod
-    def _last_of_each(slots: Array, at: Array) -> Array:
-        _, first_from_end = np.unique(slots[at][::-1], return_index=True)
-        return np.sort(at[len(at) - 1 - first_from_end])
+    def _thin(self, slots: Array, events: Events, at: Array) -> Array:
+        """With `coalesce_predictions`: each shopper's last event of the batch, and every consent, which must be heard."""
+        if not self._coalesce:
+            return at
+        _, from_end = np.unique(slots[at][::-1], return_index=True)
+        consents = at[events.events["type"][at] == TYPE_CODE["consent"]]
+        return np.union1d(at[len(at) - 1 - from_end], consents)
 
 
-def _consents(columns: Any, types: Array) -> list[tuple[int, str, bool]]:
-    """(row, channel, granted) of consent events; `properties` names channel (default all) and granted (default true)."""
+def _consents(columns: Any, types: Array) -> tuple[Consents, int]:
+    """(row, channel, granted) of consent events, and how many were not understood: those change nothing."""
     rows = np.flatnonzero(types == TYPE_CODE["consent"]).tolist()
-    found = []
-    for row in rows:
-        properties = dict(columns.column("properties")[row].as_py() or {})
-        granted = properties.get("granted", "true").lower() not in ("false", "0", "no")
-        found.append((row, properties.get("channel", "all"), granted))
-    return found
+    found = [(row, read_consent(dict(columns.column("properties")[row].as_py() or {}))) for row in rows]
+    told = [(row, *consent) for row, consent in found if consent is not None]
+    return told, len(rows) - len(told)

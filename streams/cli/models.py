@@ -41,7 +41,10 @@ def list_() -> None:
     settings = _connected()
     now = promotion.promoted(settings)
     listed = promotion.listing(settings, now)
-    table = Table("", "release", "created", "data", "metrics", box=None, pad_edge=False)
+    table = Table("", box=None, pad_edge=False)
+    table.add_column("release", no_wrap=True, overflow="fold")
+    for name in ("created", "data", "metrics"):
+        table.add_column(name)
     for one in listed:
         mark = "in use" if one.promoted else ""
         if one.release is None:
@@ -51,7 +54,7 @@ def list_() -> None:
         data = f"{card.data_from[:10]} to {card.data_until[:10]}"
         table.add_row(mark, one.id, one.release.created_at[:16], data, _figures(card.metrics))
     if listed:
-        Console().print(table)
+        Console(highlight=False).print(table)
     else:
         typer.echo(f"no releases under {settings.releases_uri}; train one with `intentflow replay run`")
     if now is not None:

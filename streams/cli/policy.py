@@ -19,7 +19,9 @@ from streams.policy import Policy
 from streams.policy_document import PolicyProblem, load
 
 app = verb(no_args_is_help=True)
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Policy in YAML; deploy/policy.yaml is one to start from.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Policy in YAML; deploy/policy.yaml is one to start from.")
+]
 
 
 @app.callback()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 import typer
 
-from models.replay import __main__ as job
 from streams.cli import verb
 
 app = verb()
@@ -16,5 +16,6 @@ app = verb()
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def replay(context: typer.Context) -> None:
-    """Build training sets, train, evaluate, release, backfill: everything after `replay` goes to the replay job."""
-    sys.exit(job.main(context.args))
+    """Build training sets, train, evaluate, release, backfill: the same as `python -m models.replay ...`."""
+    sys.argv = ["intentflow replay", *context.args]
+    runpy.run_module("models.replay", run_name="__main__")

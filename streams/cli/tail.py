@@ -21,7 +21,9 @@ LAST = 10
 
 @app.command()
 def tail(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Without the prefix: behavior-events, predictions, …")],
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Without the prefix: behavior-events, predictions, …")
+    ],
     user: Annotated[
         str | None, typer.Option(help="Only records with this key, i.e. of this shopper.")
     ] = None,

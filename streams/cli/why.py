@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from itertools import islice
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +32,9 @@ class Outcome(StrEnum):
 @app.command()
 def why(
     user: Annotated[str, typer.Argument(metavar="USER", help="Shopper: the user_id of the events.")],
-    count: Annotated[int, typer.Option("-n", help="So many decisions.", min=1)] = 3,
+    count: Annotated[
+        int, typer.Option("-n", help="So many decisions; those of one event stay together.", min=1)
+    ] = 3,
     only: Annotated[Outcome | None, typer.Option(help="Only decisions with this outcome.")] = None,
 ) -> None:
     """Explain the last decisions about a shopper: the event, the scores, rule by rule what came of it.
@@ -47,28 +49,22 @@ def why(
     settings = Settings.load()
     with Log(settings) as log:
         found = Shopper(log, settings, user)
-        decisions = found.decisions(count, only)
+        groups = found.decisions(count, only)
+        event_ids = [group[0]["event_id"] for group in groups]
         typer.echo(story.contact(user, found.partition, found.contact()))
-        if not decisions:
+        if not groups:
             typer.echo(_none(found, only))
-        events = found.events([row["event_id"] for row in decisions])
-        predictions = found.predictions(list(dict.fromkeys(row["event_id"] for row in decisions)))
-        for event_id in dict.fromkeys(row["event_id"] for row in reversed(decisions)):
-            about = [row for row in decisions if row["event_id"] == event_id]
-            policy = found.policy(about[0]["policy_version"])
-            interventions = found.interventions(about)
+        events, predictions = found.events(event_ids), found.predictions(event_ids)
+        interventions = found.interventions([row for group in groups for row in group])
+        for event_id, group in zip(reversed(event_ids), reversed(groups), strict=True):
+            before = found.before(event_id, BEFORE)
             typer.echo("")
-            typer.echo(
-                story.event(
-                    about[0], events.get(event_id), predictions.get(event_id), found.before(event_id, BEFORE)
-                )
-            )
-            for row in about:
-                typer.echo(
-                    story.decision(
-                        row, about, policy, interventions.get(row["intervention_id"]), found.contact()
-                    )
-                )
+            typer.echo(story.event(group[0], events.get(event_id), predictions.get(event_id), before))
+            for row in group:
+                if only in (None, row["outcome"]):
+                    policy = found.policy(row["policy_version"])
+                    sent = interventions.get(row["intervention_id"])
+                    typer.echo(story.decision(row, group, policy, sent, found.contact()))
 
 
 class Shopper:
@@ -81,10 +77,18 @@ class Shopper:
         self._contact: Row | bool | None = False  # False: not asked yet
         self.partition = log.partition_of(Contents(settings, "decisions").topic, user)
 
-    def decisions(self, count: int, only: str | None) -> list[Row]:
-        """The last decisions, newest first."""
-        rows = self._newest("decisions")
-        return list(islice((row for row in rows if only is None or row["outcome"] == only), count))
+    def decisions(self, count: int, only: str | None) -> list[list[Row]]:
+        """The last decisions with this outcome, newest first, each with all others of its event, which stand together."""
+        groups, found = [], 0
+        for _, rows in groupby(self._newest("decisions"), key=lambda row: row["event_id"]):
+            group = list(rows)[::-1]
+            matching = sum(only in (None, row["outcome"]) for row in group)
+            if matching:
+                groups.append(group)
+                found += matching
+            if found >= count:
+                break
+        return groups
 
     def events(self, ids: list[str]) -> dict[str, Row]:
         """These events by id, as far as the topic still has them; what is read on the way is kept for `before`."""

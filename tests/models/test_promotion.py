@@ -19,8 +19,11 @@ def shop(settings: Settings) -> Settings:
     return settings
 
 
-@pytest.mark.embedded
-def test_promote_and_roll_back(shop: Settings) -> None:
+@pytest.mark.parametrize(
+    "broker",
+    [pytest.param("noida", marks=pytest.mark.embedded), pytest.param("kafka", marks=pytest.mark.kafka)],
+)
+def test_promote_and_roll_back(broker: str, shop: Settings) -> None:
     assert promotion.promoted(shop) is None
     first, second = (written(shop.releases_uri, seed) for seed in (1, 2))
     promotion.promote(shop, first)
