@@ -37,10 +37,10 @@ POLICY = Path(__file__).resolve().parent.parent / "deploy" / "policy.yaml"
 SAMPLE = Workload(shoppers=2_000, events=20_000, seed=2)
 # Campaign of the policy -> its events here, and the share of these that should be candidates.
 CANDIDATES = {
-    "winback_coupon": ("purchase", 0.1),
-    "weekly_reminder": ("purchase", 0.1),
-    "redeemed_list": ("add_to_cart", 0.2),
-    "mailed_list": ("item_view", 0.02),
+    "winback_coupon": ("purchase", 0.05),
+    "weekly_reminder": ("purchase", 0.05),
+    "redeemed_list": ("add_to_cart", 0.1),
+    "mailed_list": ("item_view", 0.01),
 }
 
 

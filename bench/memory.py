@@ -1,4 +1,4 @@
-"""`make bench-memory`: a million shoppers through one worker at default settings; its memory must stay as the settings say.
+"""`make bench-memory`: a million shoppers through one worker; its memory must stay as its settings say.
 
 Every shopper comes once, so most rows are made and put away to make room; then half a million events of shoppers drawn
 anew bring rows back from RocksDB. The worker's resident memory is followed all the way.

@@ -19,16 +19,20 @@ again, on the hardware that it names; it ends with an error when a bar does not 
 last is the unit.
 """
 ABOUT = {
-    "pipeline": """One worker and Apache Kafka on the same machine. **Saturation**: a backlog of events, hardly two of one
-shopper in a row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions
-committed, after start-up and with checkpoints going on. **Latency**: events are sent on a fixed schedule, at a quarter
-and at half of that rate, and each is timed from when it was due (so a stall counts for every event it held up) to when a
-`read_committed` consumer could read its prediction or intervention. **Plain Faust** does the same job event by event on
-the same topic, from the same release, at least once; it decides and checks nothing. `commit` overlaps with compute:
-while one partition's transaction is under way another partition computes.""",
-    "memory": """A million shoppers come once each, then some come again, through one worker at default settings. The bound is
-computed from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, batches under
-way, and a base for interpreter, libraries and model.""",
+    "pipeline": """
+One worker and Apache Kafka on the same machine. **Saturation**: a backlog of events, hardly two of one shopper in a
+row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions committed, after
+start-up and with checkpoints going on. **Latency**: events are sent on a fixed schedule, at a quarter and at half of
+that rate, and each is timed from when it was due (so a stall counts for every event that it held up) to when a
+`read_committed` consumer could read its prediction or intervention. **Plain Faust** does the same job event by event
+on the same topic, from the same release, at least once; it decides and checks nothing. `commit` overlaps with compute:
+while one partition's transaction is under way, another partition computes.
+""",
+    "memory": """
+A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed
+from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, batches under way, and a
+base for interpreter, libraries and model.
+""",
 }
 
 
@@ -44,7 +48,7 @@ def section(report: Report) -> str:
     lines = [
         f"## {report.name}",
         "",
-        *([ABOUT[report.name], ""] if report.name in ABOUT else []),
+        *([ABOUT[report.name].strip(), ""] if report.name in ABOUT else []),
         f"`{report.command}` on {report.measured_at[:10]} at commit `{report.commit[:12]}`; {hardware}.",
         "",
         "| bar | value | wanted | holds |",

@@ -108,6 +108,11 @@ class Committed:
         found = self._consumer.committed(self._partitions, timeout=30.0)
         return sum(max(partition.offset, 0) for partition in found)
 
+    def written(self, topic: str) -> int:
+        """Records that a topic holds, over all partitions; transactions add their markers."""
+        ends = [TopicPartition(topic, partition.partition) for partition in self._partitions]
+        return sum(self._consumer.get_watermark_offsets(tp, timeout=30.0)[1] for tp in ends)
+
     def close(self) -> None:
         self._consumer.close()
 

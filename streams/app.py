@@ -25,10 +25,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
-import faust
-from faust.types import TP
+from faust.types import TP, StreamT
 
 from schemas.registry import open_registry
 from schemas.settings import Settings
@@ -60,10 +59,10 @@ def create_app(settings: Settings) -> BatchApp:
     workers = Workers(app, settings)
 
     @app.agent(source, name="shoppers")
-    async def shoppers(batches: faust.Stream[list[Any]]) -> None:
+    async def shoppers(batches: StreamT[Any]) -> None:
         """One Faust event = one batch of one partition, handed to that partition, which acknowledges by its commit."""
         async for event in batches.events():
-            await workers.give(event.message.tp, event.value)
+            await workers.give(event.message.tp, cast("list[Any]", event.value))
 
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
@@ -73,13 +72,8 @@ def create_app(settings: Settings) -> BatchApp:
     async def revoked(sender: Any, revoked: set[TP], **kwargs: Any) -> None:
         await workers.revoke(revoked)
 
-    @app.task
-    async def follow() -> None:
-        await workers.following.run()
-
-    @app.task
-    async def watch() -> None:
-        await workers.watch()
+    app.task(workers.following.run)
+    app.task(workers.watch)
 
     @app.on_before_shutdown.connect(weak=False)
     async def shutdown(sender: Any, **kwargs: Any) -> None:

@@ -146,6 +146,7 @@ class Archive:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             enable_partition_eof=True,
+            session_timeout_ms=round(self._settings.session_timeout_s * 1000),
             receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
             queued_max_messages_kbytes=4_096,  # per partition
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
@@ -44,12 +45,11 @@ class Store:
 
     def sequences(self, users: list[bytes]) -> list[bytes | None]:
         """Stored rows by shopper, None where there is none: one multi-get."""
-        found = self._db.get([SEQUENCE + user for user in users])
-        return list(found)
+        return cast("list[bytes | None]", self._db.get([SEQUENCE + user for user in users]))
 
     def contacts(self, users: list[str]) -> list[bytes | None]:
         """Stored contacts by shopper, None where there is none."""
-        return list(self._db.get([CONTACT + user.encode() for user in users]))
+        return cast("list[bytes | None]", self._db.get([CONTACT + user.encode() for user in users]))
 
     def meta(self, name: str) -> int | None:
         """A kept number: `sequences` and `contacts` hold the next changelog offset to read."""

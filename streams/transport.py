@@ -9,10 +9,11 @@ where the position is set to the redo offset.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import aiokafka
 import faust
+from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
@@ -20,7 +21,7 @@ from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
 
 
-class RawBatches(faust.Schema):
+class RawBatches(faust.Schema[Any, Any]):
     """Hands the list of raw records through as the event's value."""
 
     def loads_key(self, app: Any, message: Message, **kwargs: Any) -> Any:
@@ -81,7 +82,8 @@ class BatchConsumer(driver.Consumer):
     def _batch_message(self, tp: TP, records: list[Any]) -> Message:
         first = records[0]
         message = self._to_message(tp, first)
-        message.key, message.value, message.headers = None, records, None
+        message.key, message.headers = None, None
+        message.value = cast(Any, records)
         return message
 
     def _get_active_partitions(self) -> set[TP]:
@@ -95,7 +97,7 @@ class BatchConsumer(driver.Consumer):
         self.resume_partitions({tp})
 
     async def _thread_seek(self, tp: TP, offset: int) -> None:
-        self._thread._ensure_consumer().seek(driver._TopicPartition(tp.topic, tp.partition), offset)
+        self._thread._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
 
     def close_partition(self, tp: TP) -> None:
         self._open.discard(tp)

@@ -15,9 +15,7 @@ from streams.app import create_app
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises TopicProblem and its kind before anything is consumed."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     wait_for_broker(settings)
     topics.check(settings)
     app = create_app(settings)

@@ -27,16 +27,19 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 
 GROUP = "plain-faust"
+PREDICTIONS = f"{GROUP}-predictions"
 HEADER = 5  # bytes of the Confluent wire format before the Avro body
 
 
 def create_app(settings: Settings) -> faust.App:
     """The app, with Faust's defaults but for what the machine dictates (one broker, no standby, no web page)."""
+    folder = Path(settings.data_dir) / GROUP
+    folder.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         GROUP,
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         store="rocksdb://?driver=rocksdict",
-        datadir=str(Path(settings.data_dir) / GROUP),
+        datadir=str(folder),
         topic_partitions=settings.partitions,
         topic_replication_factor=1,
         topic_disable_leader=True,
@@ -51,12 +54,13 @@ def create_app(settings: Settings) -> faust.App:
     reading, writing = _schema("behavior_event"), _schema("prediction")
     header = b"\0" + open_registry(settings).id_of("prediction").to_bytes(4, "big")
     raw = {"key_type": bytes, "value_type": bytes}  # bytes in, bytes out: Faust's own codecs would cost more
-    source = app.topic(Topics(settings).behavior_events, **raw)
-    target = app.topic(f"{GROUP}-predictions", **raw)
+    source = app.topic(Topics(settings).behavior_events, value_serializer="raw", **raw)
+    target = app.topic(PREDICTIONS, value_serializer="raw", **raw)
     rows = app.Table("rows", partitions=settings.partitions, **raw)
 
     @app.agent(source)
     async def score(events: faust.Stream[bytes]) -> None:
+        await target.maybe_declare()
         async for user, value in events.items():
             event = fastavro.schemaless_reader(io.BytesIO(value[HEADER:]), reading, None)
             row, prediction = scorer.score(rows.get(user), event)

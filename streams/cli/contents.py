@@ -124,7 +124,7 @@ def text(found: bytes | str | None) -> str:
     try:
         plain = found.decode()
         if plain.isprintable() and len(plain) <= SHOWN_BYTES:
-            return plain
+            return plain or '""'
     except UnicodeDecodeError:
         pass
     begin = found[:SHOWN_BYTES].hex(" ", 4)

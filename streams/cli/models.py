@@ -6,8 +6,6 @@ import posixpath
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from models import promotion, release
 from schemas.kafka import wait_for_broker
@@ -41,21 +39,9 @@ def list_() -> None:
     settings = _connected()
     now = promotion.promoted(settings)
     listed = promotion.listing(settings, now)
-    table = Table("", box=None, pad_edge=False)
-    table.add_column("release", no_wrap=True, overflow="fold")
-    for name in ("created", "data", "metrics"):
-        table.add_column(name)
     for one in listed:
-        mark = "in use" if one.promoted else ""
-        if one.release is None:
-            table.add_row(mark, one.id, "", "", f"cannot be served: {one.problem}")
-            continue
-        card = one.release.card
-        data = f"{card.data_from[:10]} to {card.data_until[:10]}"
-        table.add_row(mark, one.id, one.release.created_at[:16], data, _figures(card.metrics))
-    if listed:
-        Console(highlight=False).print(table)
-    else:
+        typer.echo(f"{'in use' if one.promoted else '':8}{one.id}  {_about(one)}")
+    if not listed:
         typer.echo(f"no releases under {settings.releases_uri}; train one with `intentflow replay run`")
     if now is not None:
         typer.echo(
@@ -88,6 +74,13 @@ def rollback(note: Annotated[str, typer.Option(help="Why; kept in the record.")]
     """Go back to the release before."""
     done = promotion.rollback(_connected(), note=note)
     typer.echo(f"rolled back to {done.release} from {done.previous}")
+
+
+def _about(listed: promotion.Listed) -> str:
+    if listed.release is None:
+        return f"cannot be served: {listed.problem}"
+    card = listed.release.card
+    return f"data {card.data_from[:10]} to {card.data_until[:10]}  {_figures(card.metrics)}"
 
 
 def _figures(metrics: Any, path: str = "") -> str:

@@ -78,7 +78,7 @@ class Shopper:
         self.partition = log.partition_of(Contents(settings, "decisions").topic, user)
 
     def decisions(self, count: int, only: str | None) -> list[list[Row]]:
-        """The last decisions with this outcome, newest first, each with all others of its event, which stand together."""
+        """The last decisions with this outcome, newest first, each with the others of its event (they lie together)."""
         groups, found = [], 0
         for _, rows in groupby(self._newest("decisions"), key=lambda row: row["event_id"]):
             group = list(rows)[::-1]

@@ -69,7 +69,12 @@ class Demo:
             self._archive("predictions and decisions")
             self._children.stop("worker")
             summary.show(
-                self._console, self._settings, view, LIVE, time.monotonic() - self._begun, self._children.peak_bytes
+                self._console,
+                self._settings,
+                view,
+                LIVE,
+                time.monotonic() - self._begun,
+                self._children.peak_bytes,
             )
 
     def _start_broker(self) -> None:
@@ -79,12 +84,16 @@ class Demo:
             wait_for(lambda: answers(self._broker_port), 20)
         except TimeoutError:
             self._children.check("broker")
-            raise Failed(f"the embedded broker does not answer: {self._children.log('broker').read_text()}") from None
+            raise Failed(
+                f"the embedded broker does not answer: {self._children.log('broker').read_text()}"
+            ) from None
         self._intentflow("topics", "create")
         self._intentflow("topics", "check")
 
     def _history(self) -> None:
-        self._say(f"Months 1 to 9 of {DATASET}", f"intentflow load {DATASET} --from 2017-01-01 --to 2017-10-01")
+        self._say(
+            f"Months 1 to 9 of {DATASET}", f"intentflow load {DATASET} --from 2017-01-01 --to 2017-10-01"
+        )
         arguments = ["load", DATASET, "--from", iso(START), "--to", iso(LIVE)]
         self._intentflow(*arguments, *(["--share", str(self._share)] if self._share else []))
         self._archive("events")
@@ -135,7 +144,7 @@ class Demo:
 
         try:
             sent[0] = load(self._settings, loaders.open(DATASET), LIVE, END, self._share, tell=tell)
-        except BaseException as problem:  # noqa: BLE001 - shown by the main thread
+        except BaseException as problem:
             problems.append(problem)
 
     def _intentflow(self, *arguments: str) -> None:

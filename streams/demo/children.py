@@ -80,7 +80,9 @@ class Children:
             last = [*last[-30:], line.rstrip()]
             yield line.rstrip()
         if child.wait() != 0:
-            raise Failed(f"`intentflow {' '.join(arguments)}` ended with {child.returncode}:\n" + "\n".join(last))
+            raise Failed(
+                f"`intentflow {' '.join(arguments)}` ended with {child.returncode}:\n" + "\n".join(last)
+            )
         self._running.remove((name, child))
 
     def log(self, name: str) -> Path:

@@ -41,9 +41,8 @@ def test_a_written_report_has_the_agreed_keys_and_reads_back(made: Report, tmp_p
 
 
 def test_the_exit_status_is_1_when_a_bar_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(report, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "SHORT_RESULTS", tmp_path / "short")
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    for name, path in (("ROOT", ""), ("SHORT_RESULTS", "short"), ("RESULTS", "results"), ("PAGE", "page.md")):
+        monkeypatch.setattr(report, name, tmp_path / path)
     figures = {"events_per_s": 41234.5678, "each": {"us": 1.23456}}
     assert report.finish("x", figures, [at_least("ratio", 21, 20)], {"kafka": "4"}, short=False) == 0
     assert report.finish("x", figures, [at_least("ratio", 19, 20)], {"kafka": "4"}, short=True) == 1

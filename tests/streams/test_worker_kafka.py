@@ -116,7 +116,8 @@ def test_release_and_policy_change_without_a_restart_and_a_bad_one_is_refused(
         site.send(events(100, 100))
         site.wait(lambda: len(predicted(site)) == 200, "200 predictions")
         releases = [row["release"] for row in site.read("prediction")]
-        assert releases.count(site.release.id) == 100 and releases.count(other.id) == 100
+        assert releases.count(site.release.id) == 100
+        assert releases.count(other.id) == 100
         (Path(settings.releases_uri) / other.id / "model.safetensors").write_bytes(b"cut short")
         promotion._publish(settings, promotion.promoted(settings))  # type: ignore[arg-type]
         site.wait(lambda: "SHA-256" in running.page(), "the refusal")
