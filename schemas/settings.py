@@ -96,7 +96,9 @@ class Settings(BaseSettings):
         "worker may be away.",
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
-        "lz4", description="Compression of what is produced; lz4 costs least time."
+        "zstd",
+        description="Compression of what is produced; zstd is smallest and, in the worker's client, three times as "
+        "fast as its lz4, which always runs at level 9.",
     )
 
     data_dir: str = Field(

@@ -55,6 +55,7 @@ class Rows:
         self.size, self.ring_size, self.state_size = rows, ring, state
         self.stored = row_dtype(ring, state)
         self.meta = np.zeros(rows, META)
+        self.meta["applied"] = -1
         self.ids = np.zeros((rows, ring), np.uint64)
         self.ring = np.zeros((rows, ring), EVENT)
         self.hidden = np.zeros((rows, state), np.float32)
@@ -123,7 +124,6 @@ class Rows:
 
     def _admit(self, users: list[bytes], pinned: Slots) -> None:
         slots = self._free(len(users), pinned)
-        self._clear(slots)
         values = self._read(users)
         held = [at for at, value in enumerate(values) if value is not None]
         if held:
@@ -184,6 +184,7 @@ class Rows:
             if key is not None:
                 del self._slots[key]
         self.evictions += count
+        self._clear(slots)
         return slots
 
     def _clear(self, slots: Slots) -> None:

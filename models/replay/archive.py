@@ -31,7 +31,9 @@ def read_events(settings: Settings, interval: Interval) -> Iterator[Batch]:
             yield Batch(batches[0], partition, offset, timestamp)
 
 
-def read(settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None) -> Iterator[pa.Table]:
+def read(
+    settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
     """Tables of one file each; kind is events, predictions or decisions. Days as for `read_events`."""
     fs, root = fsspec.url_to_fs(settings.archive_uri)
     files = [path for day in _days(interval) for path in _files(fs, f"{root}/{kind}/day={day}")]
@@ -76,5 +78,7 @@ def _read(fs: Any, path: str, columns: list[str] | None) -> pa.Table:
     wanted = set(columns or _LOG)
     missing = sorted(wanted - set(table.column_names))
     if missing:
-        raise SourceProblem(f"archive file {path}: columns {', '.join(missing)} are missing; was it written by intentflow?")
+        raise SourceProblem(
+            f"archive file {path}: columns {', '.join(missing)} are missing; was it written by intentflow?"
+        )
     return table

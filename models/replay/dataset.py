@@ -8,7 +8,7 @@ Nothing in a row's features comes from after it; nothing in a label comes from a
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -78,20 +78,20 @@ class Sequences:
         """The events of a random share of the shoppers."""
         chosen = np.random.default_rng(seed).random(len(self.users)) < part
         if not chosen.any():
-            raise SourceProblem(f"a share of {part:g} of {len(self.users)} shoppers is nobody; take a larger share")
-        rows = np.flatnonzero(chosen[self.shopper])
+            raise SourceProblem(f"a share of {part:g} of {len(self.users)} shoppers is nobody: take a larger one")
         lengths = np.diff(self.bounds)[chosen]
-        return Sequences(
-            users=self.users.filter(pa.array(chosen)),
-            bounds=np.concatenate([[0], np.cumsum(lengths)]),
-            events=self.events[rows],
-            campaign=self.campaign[rows],
-            campaigns=self.campaigns,
-            item_names=self.item_names,
-            category_names=self.category_names,
-            dropped=self.dropped,
-            event_ids=None if self.event_ids is None else self.event_ids.take(pa.array(rows)),
-        )
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        return replace(self._rows(np.flatnonzero(chosen[self.shopper])), users=self.users.filter(chosen), bounds=bounds)
+
+    def before(self, moment: int) -> "Sequences":
+        """The events with times before `moment` (ms); shoppers who have none stay, empty."""
+        early = self.events["time"] < moment
+        bounds = np.concatenate([[0], np.cumsum(early)])[self.bounds]
+        return replace(self._rows(np.flatnonzero(early)), bounds=bounds)
+
+    def _rows(self, rows: Array) -> "Sequences":
+        ids = None if self.event_ids is None else self.event_ids.take(pa.array(rows))
+        return replace(self, events=self.events[rows], campaign=self.campaign[rows], event_ids=ids)
 
 
 @dataclass
@@ -130,7 +130,9 @@ class _Columns:
         return found
 
 
-def build(batches: Iterable[Batch], ring_events: int, dropped: Counter[str], keep_ids: bool = False) -> Sequences:
+def build(
+    batches: Iterable[Batch], ring_events: int, dropped: Counter[str], keep_ids: bool = False
+) -> Sequences:
     """Groups usable events by shopper. Doubles and hopelessly late events go, as in the live path, and are counted.
 
     ring_events: events a live row remembers (setting). Raises SourceProblem when nothing is left.
@@ -139,7 +141,9 @@ def build(batches: Iterable[Batch], ring_events: int, dropped: Counter[str], kee
     for batch in batches:
         columns.add(batch, keep_ids)
     if not columns.events:
-        raise SourceProblem(f"no usable event in the interval (set aside: {dict(dropped) or 'none'}); choose another one")
+        raise SourceProblem(
+            f"no usable event in the interval (set aside: {dict(dropped) or 'none'}): choose another"
+        )
     users = pa.chunked_array(columns.users).dictionary_encode().combine_chunks()
     names, shopper = users.dictionary, users.indices.to_numpy().astype(np.int64)
     order = np.lexsort((np.concatenate(columns.place), shopper))
@@ -164,9 +168,11 @@ def build(batches: Iterable[Batch], ring_events: int, dropped: Counter[str], kee
 def _name(names: dict[int, str], hashes: Array, texts: pa.Array) -> None:
     """Adds the names of hashes not seen before."""
     found, rows = np.unique(hashes, return_index=True)
-    fresh = [(code, row) for code, row in zip(found.tolist(), rows.tolist(), strict=True) if code and code not in names]
+    fresh = [
+        (code, row)
+        for code, row in zip(found.tolist(), rows.tolist(), strict=True)
+        if code and code not in names
+    ]
     if fresh:
         words = pc.take(texts, pa.array([row for _, row in fresh])).to_pylist()
         names.update(zip((code for code, _ in fresh), words, strict=True))
-
-

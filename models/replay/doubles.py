@@ -9,7 +9,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def live_rows(shopper: Array, ids: Array, times: Array, ring: int, dropped: Counter[str]) -> npt.NDArray[np.int64]:
+def live_rows(
+    shopper: Array, ids: Array, times: Array, ring: int, dropped: Counter[str]
+) -> npt.NDArray[np.int64]:
     """Positions of the events (N,) that count; shopper (N,) grouped, ids u8, times ms, in the order of the log.
 
     A shopper with a repeated id or a late event is gone through event by event, as the live path does; the others, which

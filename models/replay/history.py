@@ -68,7 +68,7 @@ class Purchases:
         since = self.first[np.asarray(shopper)]
         if days is not None:
             since = np.maximum(since, self.up_to(shopper, np.asarray(moment) - round(days * DAY_MS)))
-        return self.up_to(shopper, moment) - since
+        return np.asarray(self.up_to(shopper, moment) - since)
 
     def days_to_next(self, shopper: Array, moment: Array, seen_until: int) -> Array:
         """Days to the next purchase that comes before `seen_until` ms (N,), inf where none does."""

@@ -73,7 +73,9 @@ def read_events(
 def _given(offsets: dict[int, tuple[int, int]]) -> dict[int, Span]:
     for partition, (first, stop) in offsets.items():
         if stop <= first:
-            raise SourceProblem(f"offsets {partition}:{first}-{stop} are empty; want PARTITION:FIRST-STOP, STOP after FIRST")
+            raise SourceProblem(
+                f"offsets {partition}:{first}-{stop} are empty; want PARTITION:FIRST-STOP, STOP after FIRST"
+            )
     return {partition: Span(first, stop) for partition, (first, stop) in offsets.items()}
 
 
@@ -147,7 +149,7 @@ def _decoded(codec: Codec, messages: list[Message], most: int, dropped: Counter[
             np.fromiter((_number(record.offset()) for record in kept), np.int64, len(kept)),
             np.fromiter((record.timestamp()[1] for record in kept), np.int64, len(kept)),
         )
-        if len(kept):
+        if kept:
             yield batch if keyed.all() else batch.take(np.flatnonzero(keyed))
 
 

@@ -80,7 +80,9 @@ def bounds(settings: Settings) -> Bounds:
     return Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
 
 
-def usable(batches: Iterator[Batch], limits: Bounds, interval: Interval, dropped: Counter[str]) -> Iterator[Batch]:
+def usable(
+    batches: Iterator[Batch], limits: Bounds, interval: Interval, dropped: Counter[str]
+) -> Iterator[Batch]:
     """Batches without what the live path would dead-letter, and without what lies outside the interval.
 
     dropped: counts by reason, for rows within the interval or without a sensible time.

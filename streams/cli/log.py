@@ -58,6 +58,10 @@ class Log:
             )
         )
 
+    def topics(self) -> set[str]:
+        """Names of all topics of the cluster that we may see."""
+        return set(self._consumer.list_topics(timeout=ANSWER_S).topics)
+
     def partitions(self, topic: str) -> range:
         """Partition numbers of a topic. Raises TopicProblem when it is missing."""
         found = self._consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]

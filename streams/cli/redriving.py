@@ -72,6 +72,7 @@ class Redrive:
             )
         )
         self._producer = Producer(_producer_config(settings))
+        self._there = log.topics()
         self._outcomes: Counter[str] = Counter()
         self._sent = 0
 
@@ -153,12 +154,13 @@ class Redrive:
         letter, record = content.row, content.record
         assert letter is not None
         judged = self._mends.judge(letter["value"], letter["timestamp"])
-        if judged.refused:
+        refused = judged.refused if letter["topic"] in self._there else f"there is no topic {letter['topic']}"
+        if refused:
             # Not a hole in the progress but a letter anew: another run, with another mend, finds it.
             self._produce(
                 self._letters.topic, record.key, record.value, record.timestamp, [], record.partition
             )
-            return f"left in dead-letters: {judged.refused}"
+            return f"left in dead-letters: {refused}"
         key = letter["key"] if judged.user_id is None else judged.user_id.encode()
         headers = [(header["name"], header["value"]) for header in letter["headers"]]
         self._produce(letter["topic"], key, judged.value, letter["timestamp"], headers, letter["partition"])

@@ -206,5 +206,5 @@ def places_or_none(settings: Settings) -> list[tuple[int, int]]:
 
 
 def test_missing_topics_are_named_with_the_mend(settings: Settings) -> None:
-    with pytest.raises(TopicProblem, match="predictions.*intentflow topics create"):
+    with pytest.raises(TopicProblem, match=r"predictions.*intentflow topics create"):
         Archive(settings).run(until_end=True)

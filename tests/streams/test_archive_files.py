@@ -1,5 +1,6 @@
 """Ranges of offsets on disk: names, days, growth, and what is kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from streams.archive_files import ArchiveFiles, Range
 DAY = 86_400_000
 
 
-def table(rows: list[tuple[int, int]], **more: Any) -> pa.Table:
+def table(rows: Sequence[tuple[int, float]], **more: Any) -> pa.Table:
     """Rows of (offset, event time in days)."""
     offsets, days = zip(*rows, strict=True)
     times = pa.array([round(day * DAY) for day in days], pa.timestamp("ms"))

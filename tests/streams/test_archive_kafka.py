@@ -11,7 +11,7 @@ pytestmark = pytest.mark.kafka
 
 
 def test_archives_committed_records_only_and_ends_at_an_open_transaction(settings: Settings) -> None:
-    stream = settings.model_copy(update={"app_id": settings.topic_prefix.strip("-")})
+    stream = settings.model_copy(update={"app_id": settings.topic_prefix.strip("-"), "retention_days": 0.0})
     topics.create(stream)
     wire = Wire(stream, transactional_id=stream.app_id)
     wire.producer.init_transactions()

@@ -54,7 +54,7 @@ def test_every_verb_has_its_file_and_every_file_of_a_verb_is_listed() -> None:
 
 
 def test_help_loads_no_verb_and_nothing_heavy() -> None:
-    loaded = _loaded(CALL.format("replay"))
+    loaded = _loaded(CALL.format("replay', '--help"))
     assert "streams.cli.replay" in loaded
     assert not loaded & set(EMITS)
     assert not {f"streams.cli.{verb}" for verb in cli.VERBS if verb != "replay"} & loaded

@@ -1,0 +1,79 @@
+"""What training minimises, per event: time to the next purchase, lapse as it is asked about later, next categories."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, log_softmax, softplus
+
+from models import survival
+from models.network import IntentNetwork
+from models.replay.labels import LAPSE_DAYS, Labels
+
+Array = npt.NDArray[Any]
+
+_EDGES = torch.tensor((0.0, *survival.SURVIVAL_DAYS))
+WEEK_DAYS = 7.0
+
+
+class Losses:
+    """Losses of rows of one training set.
+
+    Purchase: the survival likelihood of each row. Lapse: what a household-day asks, "silent for 30 days from here on?",
+    at a random moment before the shopper's next event, a row weighing as many weeks as it is the latest one: the
+    likelihood alone would weigh who buys daily. Category: cross entropy against every category of the next basket.
+    """
+
+    def __init__(self, labels: Labels, lapse_weight: float, category_weight: float) -> None:
+        self._labels, self._lapse_weight = labels, lapse_weight
+        baskets = labels.basket[labels.basket >= 0]
+        size = (labels.starts[baskets + 1] - labels.starts[baskets]).mean() if len(baskets) else 1.0
+        self._category_weight = category_weight / max(float(size), 1.0)
+
+    def total(
+        self, network: IntentNetwork, trunk: Tensor, rows: Array, weight: Array, rng: np.random.Generator
+    ) -> Tensor:
+        """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only."""
+        hazard, category = network.heads(trunk)
+        survived, bought = (
+            torch.from_numpy(part[rows]) for part in (self._labels.survived, self._labels.bought)
+        )
+        loss = (survival.nll(hazard, survived, bought) * torch.from_numpy(weight)).sum()
+        whole = weight >= 1
+        if self._lapse_weight:
+            loss = loss + self._lapse_weight * self._lapse(hazard, rows, whole, rng)
+        if self._category_weight:
+            loss = loss + self._category_weight * self.category(category, rows, whole)
+        return loss
+
+    def category(self, logits: Tensor, rows: Array, whole: Array) -> Tensor:
+        """Sum of -log p over the categories of each row's next basket."""
+        at = np.flatnonzero(whole & (self._labels.basket[rows] >= 0))
+        baskets = self._labels.basket[rows[at]]
+        starts, counts = self._labels.starts[baskets], np.diff(self._labels.starts)[baskets]
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        codes = self._labels.codes[np.repeat(starts, counts) + within]
+        shares = log_softmax(logits[torch.from_numpy(at)], 1)
+        row = torch.from_numpy(np.repeat(np.arange(len(at)), counts))
+        return -shares[row, torch.from_numpy(codes)].sum()
+
+    def _lapse(self, hazard: Tensor, rows: Array, whole: Array, rng: np.random.Generator) -> Tensor:
+        at = np.flatnonzero(whole & (self._labels.quiet_days[rows] > 0))
+        quiet = self._labels.quiet_days[rows[at]]
+        elapsed = rng.random(len(at)) * quiet
+        silent = torch.from_numpy((self._labels.days[rows[at]] > elapsed + LAPSE_DAYS).astype(np.float32))
+        since = torch.from_numpy(elapsed.astype(np.float32))
+        logs = torch.cumsum(-softplus(hazard[torch.from_numpy(at)]), 1)
+        chance = (_at_days(logs, since + LAPSE_DAYS) - _at_days(logs, since)).exp().clamp(1e-6, 1 - 1e-6)
+        weeks = torch.from_numpy((quiet / WEEK_DAYS).astype(np.float32))
+        return (binary_cross_entropy(chance, silent, reduction="none") * weeks).sum()
+
+
+def _at_days(logs: Tensor, days: Tensor) -> Tensor:
+    """log S (N,) at days (N,) from log S on the grid (N, 13), as `survival.at_days` reads it."""
+    left = (torch.searchsorted(_EDGES, days, right=True) - 1).clamp(0, len(_EDGES) - 2)
+    whole = torch.cat([logs.new_zeros(len(logs), 1), logs], 1)
+    low, high = (whole.gather(1, (left + step)[:, None]).squeeze(1) for step in (0, 1))
+    return low + (high - low) * (days - _EDGES[left]) / (_EDGES[left + 1] - _EDGES[left])
