@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format brokers lock clean
+.PHONY: help demo test bench lint format docs brokers lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ lint: $(LINKED)  ## ruff, mypy --strict and the check that no schema change brea
 format: $(LINKED)  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(LINKED)  ## docs/settings.md and docs/performance.md from the settings and the results of bench/
+	$(BIN)/python -m schemas.settings > docs/settings.md
+	$(BIN)/python -m bench.page
 
 brokers: $(LINKED)  ## fetch the jars of Kafka and of the schema registry into the cache, ahead of the tests
 	$(BIN)/python -m tests.brokers

@@ -305,3 +305,15 @@ class Settings(BaseSettings):
             shown = "" if isinstance(default, SecretStr) or default == "" else f"`{default}`"
             lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {meaning(cls, name)} |")
         return "\n".join(lines) + "\n"
+
+
+PAGE = """# Settings
+
+Every setting of every program, from `schemas/settings.py`: `make docs` writes this page, a test keeps it in step.
+Each is an environment variable, or a line `name: value` in the YAML file that `INTENTFLOW_CONFIG` names (name in lower
+case, without the prefix); the environment wins.
+
+"""
+
+if __name__ == "__main__":
+    print(PAGE + Settings.table(), end="")
