@@ -60,7 +60,7 @@ def _temperature(logits: torch.Tensor, rows: Array, labels: Labels) -> float:
         return -log_softmax(chosen * torch.exp(-log_heat), 1)[row, code].mean()
 
     _minimise([log_heat], loss)
-    return float(torch.exp(log_heat.clamp(-3, 3)))
+    return float(torch.exp(log_heat.clamp(-3, 3)).detach())
 
 
 def _minimise(parameters: list[torch.Tensor], loss: Any) -> None:

@@ -78,10 +78,14 @@ class Sequences:
         """The events of a random share of the shoppers."""
         chosen = np.random.default_rng(seed).random(len(self.users)) < part
         if not chosen.any():
-            raise SourceProblem(f"a share of {part:g} of {len(self.users)} shoppers is nobody: take a larger one")
+            raise SourceProblem(
+                f"a share of {part:g} of {len(self.users)} shoppers is nobody: take a larger one"
+            )
         lengths = np.diff(self.bounds)[chosen]
         bounds = np.concatenate([[0], np.cumsum(lengths)])
-        return replace(self._rows(np.flatnonzero(chosen[self.shopper])), users=self.users.filter(chosen), bounds=bounds)
+        return replace(
+            self._rows(np.flatnonzero(chosen[self.shopper])), users=self.users.filter(chosen), bounds=bounds
+        )
 
     def before(self, moment: int) -> "Sequences":
         """The events with times before `moment` (ms); shoppers who have none stay, empty."""

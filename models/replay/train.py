@@ -51,7 +51,7 @@ class Recipe:
     category_weight: float = 1.0
     held_out: float = 0.1  # share of shoppers for early stopping and calibration
     patience: int = 3  # epochs without gain on them before it stops
-    threads: int = 2
+    threads: int = 1  # two are little faster, and far slower beside a broker on two cores
 
     def fast(self) -> "Recipe":
         """For a tenth of the shoppers: smaller batches, so that there are updates enough."""
@@ -83,7 +83,11 @@ class Part(NamedTuple):
 
 
 def train(
-    sequences: Sequences, until: int, recipe: Recipe, seed: int, tell: Callable[[Epoch], None] = lambda epoch: None
+    sequences: Sequences,
+    until: int,
+    recipe: Recipe,
+    seed: int,
+    tell: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Trained:
     """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers."""
     torch.set_num_threads(recipe.threads)

@@ -117,6 +117,7 @@ class Kafka:
             capture_output=True,
             check=False,
             text=True,
+            errors="replace",  # values are bytes to a console
             timeout=timeout_s,
         )
         if done.returncode:

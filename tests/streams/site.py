@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
+from pydantic import SecretStr
 
 from models import promotion
 from schemas import topics
@@ -30,8 +31,12 @@ WAIT_S = 60.0
 def environment(settings: Settings) -> dict[str, str]:
     """The settings that differ from the defaults, as a worker process gets them."""
     changed = settings.model_dump(exclude_defaults=True)
-    own = {f"INTENTFLOW_{name.upper()}": str(value) for name, value in changed.items()}
+    own = {f"INTENTFLOW_{name.upper()}": _plain(value) for name, value in changed.items()}
     return {**{k: v for k, v in os.environ.items() if not k.startswith("INTENTFLOW_")}, **own}
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 class Site:
@@ -57,7 +62,7 @@ class Site:
     def read_raw(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
         consumer = Consumer(
             confluent_config(
-                self.settings, group_id="reader", isolation_level="read_committed", enable_partition_eof=True
+                self.settings, group_id=f"{self.settings.app_id}-reader", isolation_level="read_committed", enable_partition_eof=True
             )
         )
         try:

@@ -39,9 +39,9 @@ else:
 @pytest.fixture
 def stream(settings: Settings) -> Settings:
     """Topics of this test alone, and a consumer group of its own."""
-    stream = settings.model_copy(
-        update={"app_id": settings.topic_prefix.strip("-"), "session_timeout_s": 6.0}
-    )
+    # Events here have times of their own, and so have their records: no retention may take them away.
+    changes = {"app_id": settings.topic_prefix.strip("-"), "session_timeout_s": 6.0, "retention_days": 0.0}
+    stream = settings.model_copy(update=changes)
     topics.create(stream)
     return stream
 
@@ -125,7 +125,8 @@ def test_keeps_what_the_topic_no_longer_has(stream: Settings) -> None:
     wire.flush()
     Archive(stream, file_offsets=100).run(until_end=True)
     gone = TopicPartition(Topics(stream).behavior_events, 0, 50)
-    AdminClient(confluent_config(stream)).delete_records([gone])[gone].result(10)
+    admin = AdminClient(confluent_config(stream))
+    admin.delete_records([gone])[gone].result(10)
     wire.rows("behavior_event", [event(n) for n in range(80, 120)])
     wire.flush()
     Archive(stream, file_offsets=100).run(until_end=True)
