@@ -61,11 +61,14 @@ class Raw(NamedTuple):
 
 
 def archive(
-    settings: Settings, until_end: bool = False, tell: Callable[["Archive"], None] | None = None
+    settings: Settings,
+    until_end: bool = False,
+    instance: str = "",
+    tell: Callable[["Archive"], None] | None = None,
 ) -> "Archive":
     """Run an agent until SIGTERM or SIGINT (or the topics' end), for use as a process; returns it with its counts."""
     stop = threading.Event()
-    agent = Archive(settings)
+    agent = Archive(settings, instance)
     before = {
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
     }
@@ -81,11 +84,19 @@ class Archive:
     """One archive agent. `rows` counts by kind what it took in, `skipped` by reason the records that it left out."""
 
     def __init__(
-        self, settings: Settings, file_offsets: int = FILE_OFFSETS, write_every_s: float = WRITE_EVERY_S
+        self,
+        settings: Settings,
+        instance: str = "",
+        file_offsets: int = FILE_OFFSETS,
+        write_every_s: float = WRITE_EVERY_S,
     ) -> None:
-        """write_every_s: how often ranges that are not complete are written as far as they go."""
+        """instance: a name of this agent alone that stays over its restarts: after a crash it takes its partitions
+        up again at once, without waiting for the session to time out (on noida-db that never happens).
+        write_every_s: how often ranges that are not complete are written as far as they go.
+        """
         topics, registry = Topics(settings), open_registry(settings)
         self._settings, self._file_offsets, self._write_every_s = settings, file_offsets, write_every_s
+        self._instance = instance
         self._files = ArchiveFiles(settings.archive_uri)
         bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
         self._decoder = Decoder(Codec(registry, "behavior_event"), bounds, int(settings.max_event_bytes))
@@ -139,6 +150,7 @@ class Archive:
             self._consumer.close()
 
     def _config(self) -> dict[str, Any]:
+        static = {"group_instance_id": self._instance} if self._instance else {}
         return confluent_config(
             self._settings,
             group_id=f"{self._settings.app_id}-archive",
@@ -149,6 +161,7 @@ class Archive:
             session_timeout_ms=round(self._settings.session_timeout_s * 1000),
             receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
             queued_max_messages_kbytes=4_096,  # per partition
+            **static,
         )
 
     def _subscribe(self, consumer: Consumer) -> None:

@@ -1,5 +1,7 @@
 """The steps of the replay job, each usable alone: build ─► train ─► evaluate ─► release; and what they say on the way."""
 
+import hashlib
+import json
 import subprocess
 import tempfile
 import time
@@ -122,7 +124,7 @@ class Job:
             data_until=iso(self.learnt.stop),
             seed=self.seed,
             git_revision=git_revision(),
-            schema_fingerprint=avro.fingerprint("behavior_event"),
+            schema_fingerprint=schema_fingerprint(),
             features=recipe.features,
             architecture=trained.architecture,
             calibration=trained.calibration,
@@ -173,6 +175,12 @@ def popular(sequences: Sequences, categories: set[str]) -> dict[str, tuple[str, 
         if category in categories and len(items) < POPULAR:
             items.append(sequences.item_names[pair & 0xFFFFFFFF])
     return {category: tuple(items) for category, items in sorted(best.items()) if items}
+
+
+def schema_fingerprint() -> str:
+    """16 hex digits over the canonical form of the BehaviorEvent schema that events are read with."""
+    form = json.dumps(avro.canonical(avro.parse(avro.current("behavior_event"))), sort_keys=True)
+    return hashlib.sha256(form.encode()).hexdigest()[:16]
 
 
 def git_revision() -> str:

@@ -18,6 +18,12 @@ def archive(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Stop when everything that is there now is written.")
     ] = False,
+    instance: Annotated[
+        str,
+        typer.Option(
+            help="Name of this agent alone, the same after a restart: it then takes over at once after a crash."
+        ),
+    ] = "",
 ) -> None:
     """Write events, predictions and decisions to Parquet by day, under INTENTFLOW_ARCHIVE_URI, until Ctrl-C.
 
@@ -29,7 +35,7 @@ def archive(
       INTENTFLOW_ARCHIVE_URI=.intentflow/archive intentflow archive --until-end
     """
     settings = Settings.load()
-    done = agent.archive(settings, until_end)
+    done = agent.archive(settings, until_end, instance)
     typer.echo(f"{settings.archive_uri}: {_counts(done.rows) or 'nothing new'}")
     if done.skipped:
         typer.echo(f"left out as unusable: {_counts(done.skipped)}; see `intentflow tail dead-letters`")

@@ -24,12 +24,13 @@ from streams import loaders
 from streams.cli.broker import command as broker_command
 from streams.demo import summary
 from streams.demo.children import Children, Failed, wait_for
+from streams.demo.quality import report
 from streams.demo.view import View, ready
 from streams.loaders.load import load
 
 FOLDER = Path(".intentflow/demo")
 START, TRAINED, LIVE = (datetime(2017, month, 1, tzinfo=UTC) for month in (1, 8, 10))
-END = datetime(2018, 1, 2, tzinfo=UTC)
+END = datetime(2018, 1, 1, 6, tzinfo=UTC)  # the last basket is of 04:01
 POLICY = Path(__file__).parents[2] / "deploy" / "policy.yaml"
 DATASET = "completejourney"
 FAST_SHARE = 0.1
@@ -39,7 +40,7 @@ class Demo:
     """The steps in order; each prints what it does and the command that does it outside the demo."""
 
     def __init__(self, fast: bool) -> None:
-        self._console, self._fast = Console(), fast
+        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 140), fast
         self._share = FAST_SHARE if fast else None
         self._begun = time.monotonic()
         shutil.rmtree(FOLDER, ignore_errors=True)
@@ -68,14 +69,9 @@ class Demo:
             view = self._live()
             self._archive("predictions and decisions")
             self._children.stop("worker")
-            summary.show(
-                self._console,
-                self._settings,
-                view,
-                LIVE,
-                time.monotonic() - self._begun,
-                self._children.peak_bytes,
-            )
+            tables = report(self._settings, START, TRAINED, LIVE, END)
+            seconds = time.monotonic() - self._begun
+            summary.show(self._console, self._settings, view, tables, seconds, self._children.peak_bytes)
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")

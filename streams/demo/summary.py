@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -14,19 +13,18 @@ from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.cli.log import Log
-from streams.demo.quality import report
 from streams.demo.view import View, quantile, tallies
 
 EACH_KIND = 2
 
 
-def show(console: Console, settings: Settings, view: View, live: datetime, seconds: float, peak_bytes: int) -> None:
-    """Everything after the stream has ended. live: event time from which predictions were made."""
+def show(console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, peak: int) -> None:
+    """Everything after the stream has ended. tables: the report; peak: bytes of memory."""
     _speed(console, view)
-    for table in report(settings, live):
+    for table in tables:
         console.print(table)
     _examples(console, settings)
-    console.print(f"\n{seconds:.0f} s in all, at most {peak_bytes / 2**30:.2f} GiB of memory for all processes together")
+    console.print(f"\n{seconds:.0f} s in all, at most {peak / 2**30:.2f} GiB of memory for all processes together")
     _next(console, settings)
 
 

@@ -26,13 +26,13 @@ pytestmark = pytest.mark.embedded
 
 # The agent as a process of its own, with files small enough to be caught between two of them.
 AGENT = """
-import signal, sys, threading
+import sys
 from schemas.settings import Settings
 from streams.archive import Archive, archive
 if sys.argv[1] == "archive":
     archive(Settings.load())
 else:
-    Archive(Settings.load(), file_offsets=int(sys.argv[1])).run(until_end=True)
+    Archive(Settings.load(), "one", file_offsets=int(sys.argv[1])).run(until_end=True)
 """
 
 
@@ -97,7 +97,7 @@ def test_a_killed_agents_successor_leaves_each_record_once(
     for partition in range(4):
         wire.rows("behavior_event", [event(n % 1000) for n in range(15_000)], partition)
     wire.flush()
-    for enough in (5, 60):
+    for enough in (5, 60, 150):
         process = agent("500")
         wait_for(lambda enough=enough: len(files(stream)) >= enough)  # type: ignore[misc]
         process.send_signal(signal.SIGKILL)
