@@ -5,5 +5,6 @@
     page       makes docs/performance.md from bench/results/
 
 Every measurement writes bench/results/<name>.json, prints it, and ends with 1 when a bar does not hold (report.py).
-FAST=1 makes a short run that only shows that everything works; its figures go to .intentflow/bench/.
+FAST=1 makes a short run that only shows that everything works; its figures, and those of a run with options of its
+own (`python -m bench.pipeline --help`), go to .intentflow/bench/ and are no results.
 """

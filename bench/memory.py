@@ -47,7 +47,7 @@ def main() -> int:
         )
         return 1
     bar = report.at_most("worker memory, MiB", peak, round(figures["bound_mib"]["total"]))
-    return report.finish("memory", figures, [bar], {"kafka": kafka.VERSION}, report.fast())
+    return report.finish("memory", figures, [bar], {"kafka": kafka.VERSION}, report.trial())
 
 
 def summary(

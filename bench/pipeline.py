@@ -58,7 +58,7 @@ def main() -> int:
         report.at_least("events/s, exactly once, over plain Faust at least once", ratio, RATIO),
         report.at_most("worker memory, MiB", ours["memory_mib"]["peak"], round(bound_mib(settings)["total"])),
     ]
-    return report.finish("pipeline", figures, bars, {"kafka": kafka.VERSION}, report.fast())
+    return report.finish("pipeline", figures, bars, {"kafka": kafka.VERSION}, report.trial())
 
 
 def measure_worker(

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-SHORT_RESULTS = ROOT / ".intentflow" / "bench"
+TRIALS = ROOT / ".intentflow" / "bench"
 LIBRARIES = (
     "faust-streaming",
     "aiokafka",
@@ -98,13 +99,18 @@ def fast() -> bool:
     return os.environ.get("FAST", "") not in ("", "0")
 
 
+def trial() -> bool:
+    """Whether this run is short or has options of its own: its figures do not count as results."""
+    return fast() or len(sys.argv) > 1
+
+
 def finish(
-    name: str, figures: Mapping[str, Any], bars: list[Bar], versions: Mapping[str, str], short: bool
+    name: str, figures: Mapping[str, Any], bars: list[Bar], versions: Mapping[str, str], trial: bool
 ) -> int:
     """Write and print the report of `make bench-<name>`; returns the exit status, 1 when a bar does not hold."""
     report = Report(
         name,
-        f"make bench-{name}" + (" FAST=1" if short else ""),
+        f"make bench-{name}" if not trial else " ".join(["a trial run of", name, *sys.argv[1:]]),
         commit(),
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         hardware(),
@@ -112,7 +118,7 @@ def finish(
         {key: _tidy(value) for key, value in figures.items()},
         tuple(Bar(bar.name, _tidy(bar.value), bar.bar, bar.holds) for bar in bars),
     )
-    path = report.write(SHORT_RESULTS if short else RESULTS)
+    path = report.write(TRIALS if trial else RESULTS)
     show(report, Console())
     print(f"written to {path.relative_to(ROOT)}")
     return 0 if report.holds else 1

@@ -112,6 +112,7 @@ class Archive:
         self._ranges: dict[Place, Range] = {}
         self._assigned: set[Place] = set()
         self._at_end: set[Place] = set()  # read to the end at least once since they were assigned
+        self._waiting: list[TopicPartition] | None = None  # with until_end: those whose turn has not come
         self._consumer: Consumer | None = None
         self.rows: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
@@ -129,6 +130,7 @@ class Archive:
         for a missing topic, KafkaException when the broker refuses, OSError when the disk does.
         """
         stop, tell = stop or threading.Event(), tell or (lambda agent: None)
+        self._waiting = [] if until_end else None
         wait_for_broker(self._settings)
         self._consumer = Consumer(self._config())
         try:
@@ -175,8 +177,13 @@ class Archive:
             list(self._kinds), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned |= {(p.topic, p.partition) for p in partitions}
+        if self._waiting is not None and partitions:
+            # A backlog is read partition by partition: what librdkafka holds unpacked is then the least.
+            consumer.assign(partitions)
+            self._waiting = partitions[1:]
+            consumer.pause(self._waiting)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._write_incomplete()
@@ -203,7 +210,10 @@ class Archive:
                 raise KafkaException(error)
         for place, of_place in records.items():
             self._take_partition(place, of_place)
-        self._at_end |= ended & self._assigned
+        newly_ended = (ended & self._assigned) - self._at_end
+        self._at_end |= newly_ended
+        if newly_ended and self._waiting and self._consumer is not None:
+            self._consumer.resume([self._waiting.pop()])
 
     def _take_partition(self, place: Place, messages: list[Message]) -> None:
         """Add records of one partition, in offset order, to its ranges; a range that ends is written and committed."""

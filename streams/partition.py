@@ -67,6 +67,7 @@ class Partition:
         self._shoppers: Shoppers | None = None
         self._store: Store | None = None
         self._stopping = False
+        self.applied = 0  # next source offset to apply; behind `position` during redo
         self.position = 0  # next source offset to commit
         self.progressed = time.monotonic()
         self._written: dict[str, float] = {}
@@ -127,7 +128,7 @@ class Partition:
         checkpoint = store.checkpoint()
         begin = await offsets.redo_from(None if checkpoint is None else checkpoint.redo, live_from)
         self._shoppers = self._build(store, live_from, begin)
-        self.position = live_from
+        self.applied, self.position = begin, live_from
         await self._consumer.open_partition(self.tp, begin)
         self.ready, self.state = True, "redo" if begin < live_from else "live"
         log.warning(
@@ -167,11 +168,12 @@ class Partition:
         try:
             records = await asyncio.wait_for(self._queue.get(), IDLE_S)
         except TimeoutError:
-            work = await self._in_compute(shoppers.idle, self.position)
+            work = await self._in_compute(shoppers.idle, self.applied)
         else:
             if self._queue.qsize() < QUEUED_BATCHES and not self._stopping:
                 self._consumer.hold(self.tp, False)
             work = await self._in_compute(shoppers.process, records)
+        self.applied = work.next_offset
         if work.live:
             await self._commit(shoppers, work)
         self.progressed = time.monotonic()

@@ -41,15 +41,15 @@ def test_a_written_report_has_the_agreed_keys_and_reads_back(made: Report, tmp_p
 
 
 def test_the_exit_status_is_1_when_a_bar_does_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name, path in (("ROOT", ""), ("SHORT_RESULTS", "short"), ("RESULTS", "results"), ("PAGE", "page.md")):
+    for name, path in (("ROOT", ""), ("TRIALS", "trials"), ("RESULTS", "results"), ("PAGE", "page.md")):
         monkeypatch.setattr(report, name, tmp_path / path)
     figures = {"events_per_s": 41234.5678, "each": {"us": 1.23456}}
-    assert report.finish("x", figures, [at_least("ratio", 21, 20)], {"kafka": "4"}, short=False) == 0
-    assert report.finish("x", figures, [at_least("ratio", 19, 20)], {"kafka": "4"}, short=True) == 1
+    assert report.finish("x", figures, [at_least("ratio", 21, 20)], {"kafka": "4"}, trial=False) == 0
+    assert report.finish("x", figures, [at_least("ratio", 19, 20)], {"kafka": "4"}, trial=True) == 1
     found = read(tmp_path / "results" / "x.json")
     assert found.figures == {"events_per_s": 41235, "each": {"us": 1.235}}
     assert found.command == "make bench-x"
-    assert read(tmp_path / "short" / "x.json").command == "make bench-x FAST=1"
+    assert read(tmp_path / "trials" / "x.json").command.startswith("a trial run of x")
     assert found.versions["kafka"] == "4"
 
 
