@@ -60,7 +60,7 @@ class Decoder:
         values = [record.value for record in records]
         dead: list[Dead] = []
         places = np.arange(len(records))
-        sizes = np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
+        sizes = np.array([0 if value is None else len(value) for value in values], np.int64)
         if sizes.max(initial=0) > self._max_bytes:
             places = np.flatnonzero(sizes <= self._max_bytes)
             for at in np.flatnonzero(sizes > self._max_bytes).tolist():
@@ -69,24 +69,23 @@ class Decoder:
         decoded = self._codec.decode(values)
         dead += [Dead(records[int(places[bad.index])], bad.reason, bad.message) for bad in decoded.bad]
         places = places[decoded.index]
-        columns, timestamps = decoded.batch, self._timestamps(records, places)
+        columns = decoded.batch
+        kept = list(records) if len(places) == len(records) else [records[at] for at in places.tolist()]
+        timestamps = np.array([record.timestamp for record in kept], np.int64)
         faults = unusable(columns, timestamps, self._bounds)
-        keys = [records[at].key for at in places.tolist()]
+        keys = [record.key for record in kept]
         self._check_keys(columns, keys, faults)
         if faults:
             dead += [
                 Dead(records[int(places[at])], reason, message) for at, (reason, message) in faults.items()
             ]
             good = np.setdiff1d(np.arange(len(places)), np.fromiter(faults, np.int64))
-            columns, places, timestamps = columns.take(pa.array(good)), places[good], timestamps[good]
-            keys = [keys[at] for at in good.tolist()]
-        offsets = np.fromiter((records[at].offset for at in places.tolist()), np.int64, len(places))
+            columns, timestamps = columns.take(pa.array(good)), timestamps[good]
+            kept = [kept[at] for at in good.tolist()]
+            keys = [record.key for record in kept]
+        offsets = np.array([record.offset for record in kept], np.int64)
         ids = hash_strings(columns.column("event_id"))
         return Events(columns, pack(columns), ids, offsets, timestamps, keys), dead
-
-    @staticmethod
-    def _timestamps(records: Sequence[Any], places: Array) -> Array:
-        return np.fromiter((records[at].timestamp for at in places.tolist()), np.int64, len(places))
 
     @staticmethod
     def _check_keys(

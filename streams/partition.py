@@ -39,7 +39,7 @@ from streams.transaction import Publisher
 from streams.transport import BatchConsumer
 
 log = logging.getLogger("intentflow.partition")
-QUEUED_BATCHES = 2  # one waiting while one is in work: enough to keep the compute thread busy
+WAITING_BATCHES = 2  # full batches that may wait: enough to keep the compute thread busy, few enough to bound memory
 IDLE_S = 1.0
 
 
@@ -63,6 +63,7 @@ class Partition:
         self._topics = Topics(settings)
         self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
         self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
+        self._waiting = 0  # records in the queue
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self._store: Store | None = None
@@ -78,7 +79,8 @@ class Partition:
     async def give(self, records: list[Any]) -> None:
         """A batch of raw records from the transport."""
         self._queue.put_nowait(records)
-        if self._queue.qsize() >= QUEUED_BATCHES:
+        self._waiting += len(records)
+        if self._waiting >= WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, True)
 
     async def stop(self) -> None:
@@ -166,12 +168,10 @@ class Partition:
         shoppers.use(model, policy)
         metrics.release_in_use(model.engine.release_id)
         try:
-            records = await asyncio.wait_for(self._queue.get(), IDLE_S)
+            records = await asyncio.wait_for(self._take(), IDLE_S)
         except TimeoutError:
             work = await self._in_compute(shoppers.idle, self.applied)
         else:
-            if self._queue.qsize() < QUEUED_BATCHES and not self._stopping:
-                self._consumer.hold(self.tp, False)
             work = await self._in_compute(shoppers.process, records)
         self.applied = work.next_offset
         if work.live:
@@ -181,6 +181,16 @@ class Partition:
             metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
             self.state = "live" if work.next_offset >= shoppers.live_from else "redo"
         self._gauge(shoppers, work)
+
+    async def _take(self) -> list[Any]:
+        """What is waiting, as one batch: while a transaction is under way small fetches add up."""
+        records = await self._queue.get()
+        while not self._queue.empty() and len(records) < self._settings.batch_records:
+            records = records + self._queue.get_nowait()
+        self._waiting -= len(records)
+        if self._waiting < WAITING_BATCHES * self._settings.batch_records and not self._stopping:
+            self._consumer.hold(self.tp, False)
+        return records
 
     async def _commit(self, shoppers: Shoppers, work: Work) -> None:
         begun = time.monotonic()

@@ -68,9 +68,6 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """One message per partition with records; its value is the list of records, its offset the first one's."""
-        if not self._get_active_partitions() & self._open:
-            await self.sleep(0.02)
-            return
         records, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         for tp, batch in (records or {}).items():
@@ -86,15 +83,21 @@ class BatchConsumer(driver.Consumer):
         message.value = cast(Any, records)
         return message
 
-    def _get_active_partitions(self) -> set[TP]:
-        return super()._get_active_partitions() & self._open
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        """Only partitions open for reading count here, not Faust's paused, resumed and buffered ones."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+        wanted = self._open & self.assignment()
+        if not wanted:
+            await self.sleep(0.02)
+            return {}, wanted
+        return await self._getmany(active_partitions=wanted, timeout=timeout), wanted
 
     async def open_partition(self, tp: TP, offset: int) -> None:
         """Read from `offset` on. Raises the driver's error when the partition is no longer assigned."""
         await self._thread.call_thread(self._thread_seek, tp, offset)
         self._read_offset[tp] = None  # redo reads what was read before: no "dropped message" guard
         self._open.add(tp)
-        self.resume_partitions({tp})
 
     async def _thread_seek(self, tp: TP, offset: int) -> None:
         self._thread._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
@@ -108,7 +111,6 @@ class BatchConsumer(driver.Consumer):
             self._open.discard(tp)
         else:
             self._open.add(tp)
-            self.resume_partitions({tp})
 
     async def perform_seek(self) -> None:
         """Nothing: positions are set by `open_partition`, once the partition's state is ready."""

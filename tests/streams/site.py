@@ -68,7 +68,8 @@ class Site:
         try:
             parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             consumer.assign([TopicPartition(topic, number, 0) for number in parts])
-            found, ended = [], set()
+            found: list[tuple[bytes | None, bytes | None]] = []
+            ended: set[int | None] = set()
             while len(ended) < len(parts):
                 message = consumer.poll(5)
                 if message is None:
@@ -84,7 +85,7 @@ class Site:
     def wait(self, met: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:
         end = time.monotonic() + seconds
         while not met():
-            assert time.monotonic() < end, f"not within {seconds:g} s: {what}\n{self.says()}"
+            assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
             time.sleep(0.3)
 
 

@@ -100,6 +100,27 @@ def test_killed_in_the_middle_it_loses_and_doubles_nothing(
 
 
 @pytest.mark.kafka
+def test_one_worker_becomes_two_and_one_again_and_every_event_is_predicted_once(
+    settings: Settings, tmp_path: Path
+) -> None:
+    site = Site(settings)
+    other = settings.model_copy(update={"data_dir": str(tmp_path / "other")})
+    site.send(events(0, 200))
+    with worker(settings, tmp_path) as first:
+        site.wait(lambda: len(predicted(site)) == 200, "200 predictions")
+        with worker(other, tmp_path) as second:
+            site.wait(lambda: live(second) and first.page().count('"state": "live"') == 2, "partitions shared")
+            site.send(events(200, 200))
+            site.wait(lambda: len(predicted(site)) >= 400, "400 predictions")
+            assert second.stop() == 0, second.log
+        site.wait(lambda: first.page().count('"state": "live"') == 4, "all partitions back")
+        site.send(events(400, 200))
+        site.wait(lambda: len(predicted(site)) >= 600, "600 predictions")
+        assert first.stop() == 0, first.log
+    assert sorted(predicted(site)) == sorted(row["event_id"] for row in events(0, 600))
+
+
+@pytest.mark.kafka
 def test_release_and_policy_change_without_a_restart_and_a_bad_one_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
