@@ -21,6 +21,9 @@ from streams.rows import Rows, Slots
 Array = npt.NDArray[Any]
 
 
+CHUNK = 1024  # shoppers per model call: their hidden states in and out stay in the cache
+
+
 @dataclass(slots=True)
 class Applied:
     """What became of a batch of N events. trunk f4 (N, T) holds a row for each event with `scored`."""
@@ -86,13 +89,13 @@ class Sequences:
         if late.any():
             self._insert(at[late], slots[late], events[late], ids[late], done)
 
-    def _step(
-        self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied
-    ) -> None:
+    def _step(self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied) -> None:
         rows, features = self._rows, featurize(events, context, self._spec)
-        trunk, hidden = self.engine.step(features.ids, features.dense, rows.hidden[slots])
-        rows.hidden[slots] = hidden
-        done.trunk[at] = trunk
+        for start in range(0, len(slots), CHUNK):
+            part = slice(start, start + CHUNK)
+            trunk, hidden = self.engine.step(features.ids[part], features.dense[part], rows.hidden[slots[part]])
+            rows.hidden[slots[part]] = hidden
+            done.trunk[at[part]] = trunk
         done.scored[at] = True
         self._push(slots, events, ids)
         rows.meta["context"][slots] = step_context(events, context, self._spec)
