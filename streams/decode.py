@@ -63,8 +63,8 @@ class Decoder:
         sizes = np.array([0 if value is None else len(value) for value in values], np.int64)
         if sizes.max(initial=0) > self._max_bytes:
             places = np.flatnonzero(sizes <= self._max_bytes)
-            for at in np.flatnonzero(sizes > self._max_bytes).tolist():
-                dead.append(Dead(records[at], "oversized", self._oversized(int(sizes[at]))))
+            large = np.flatnonzero(sizes > self._max_bytes).tolist()
+            dead += [Dead(records[at], "oversized", self._oversized(int(sizes[at]))) for at in large]
             values = [values[at] for at in places.tolist()]
         decoded = self._codec.decode(values)
         dead += [Dead(records[int(places[bad.index])], bad.reason, bad.message) for bad in decoded.bad]

@@ -39,7 +39,9 @@ from streams.transaction import Publisher
 from streams.transport import BatchConsumer
 
 log = logging.getLogger("intentflow.partition")
-WAITING_BATCHES = 2  # full batches that may wait: enough to keep the compute thread busy, few enough to bound memory
+WAITING_BATCHES = (
+    2  # full batches that may wait: enough to keep the compute thread busy, few enough to bound memory
+)
 IDLE_S = 1.0
 
 

@@ -89,11 +89,15 @@ class Sequences:
         if late.any():
             self._insert(at[late], slots[late], events[late], ids[late], done)
 
-    def _step(self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied) -> None:
+    def _step(
+        self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied
+    ) -> None:
         rows, features = self._rows, featurize(events, context, self._spec)
         for start in range(0, len(slots), CHUNK):
             part = slice(start, start + CHUNK)
-            trunk, hidden = self.engine.step(features.ids[part], features.dense[part], rows.hidden[slots[part]])
+            trunk, hidden = self.engine.step(
+                features.ids[part], features.dense[part], rows.hidden[slots[part]]
+            )
             rows.hidden[slots[part]] = hidden
             done.trunk[at[part]] = trunk
         done.scored[at] = True

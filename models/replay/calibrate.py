@@ -72,4 +72,4 @@ def _minimise(parameters: list[torch.Tensor], loss: Any) -> None:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    search.step(closure)
+    search.step(closure)  # type: ignore[no-untyped-call]

@@ -192,4 +192,5 @@ def _among(named: Array, baskets: Array, starts: Array, hashes: Array) -> npt.ND
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     bought = (owners << 32) | hashes[np.repeat(starts[baskets], counts) + within].astype(np.int64)
     asked = (np.arange(len(baskets))[:, None] << 32) | named.astype(np.int64)
-    return np.isin(asked, bought) & (named != 0)
+    found: npt.NDArray[np.bool_] = np.isin(asked, bought) & (named != 0)
+    return found

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from models import engine, release
-from models.featurizer import FeatureSpec
 from models.release import Card, Release
 from models.replay import archive, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
@@ -62,7 +61,9 @@ class Job:
 
     def build(self, keep_ids: bool = False) -> Sequences:
         """Reads the interval and groups it by shopper."""
-        with self._step(f"build: events of {self.interval}, from the {'topic' if self.topics else 'archive'}"):
+        with self._step(
+            f"build: events of {self.interval}, from the {'topic' if self.topics else 'archive'}"
+        ):
             dropped: Counter[str] = Counter()
             batches = self._batches(dropped)
             limits = source.bounds(self.settings)
@@ -70,7 +71,9 @@ class Job:
             sequences = build(events, self.settings.ring_events, dropped, keep_ids)
             if self.share is not None:
                 sequences = sequences.share(self.share, self.seed)
-        self.say(f"  {len(sequences):,} events of {len(sequences.users):,} shoppers{_set_aside(sequences.dropped)}")
+        self.say(
+            f"  {len(sequences):,} events of {len(sequences.users):,} shoppers{_set_aside(sequences.dropped)}"
+        )
         return sequences
 
     def train(self, sequences: Sequences) -> Release:
@@ -200,4 +203,8 @@ def git_revision() -> str:
 
 def _set_aside(dropped: Counter[str]) -> str:
     counts = {reason: count for reason, count in sorted(dropped.items()) if count}
-    return f"; set aside: {', '.join(f'{reason} {count:,}' for reason, count in counts.items())}" if counts else ""
+    return (
+        f"; set aside: {', '.join(f'{reason} {count:,}' for reason, count in counts.items())}"
+        if counts
+        else ""
+    )

@@ -15,8 +15,6 @@ from models.replay.labels import LAPSE_DAYS, Labels
 Array = npt.NDArray[Any]
 
 _EDGES = torch.tensor((0.0, *survival.SURVIVAL_DAYS))
-import os
-MODE=float(os.environ.get('MODE','1'))
 WEEK_DAYS = 7.0
 
 
@@ -40,7 +38,10 @@ class Losses:
         """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only."""
         now, recalled = torch.split(trunk, [network.body.in_features, network.architecture.memory], 1)
         shared = network.dropout(torch.relu(network.body(now)))
-        hazard, category = network.hazard(shared), network.categories(torch.cat([shared.detach()*MODE, recalled], 1))
+        hazard, category = (
+            network.hazard(shared),
+            network.categories(torch.cat([shared.detach(), recalled], 1)),
+        )
         survived, bought = (
             torch.from_numpy(part[rows]) for part in (self._labels.survived, self._labels.bought)
         )

@@ -113,7 +113,7 @@ def _batches(
         for message in messages:
             if message.error() is not None:
                 raise KafkaException(message.error())
-            number, offset = message.partition(), message.offset()
+            number, offset = message.partition(), _number(message.offset())
             if number in open_ and offset < spans[number].stop:
                 good.append(message)
         if good:

@@ -154,7 +154,10 @@ class _Trainer:
         ]
         self._optimiser = torch.optim.Adam(groups, lr=recipe.rate, weight_decay=recipe.decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimiser, [group["lr"] for group in groups], total_steps=updates + 100 * recipe.epochs, pct_start=0.1
+            self._optimiser,
+            [recipe.rate, recipe.rate * recipe.memory_speed],
+            total_steps=updates + 100 * recipe.epochs,
+            pct_start=0.1,
         )
         self._updates = 0
 

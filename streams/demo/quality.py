@@ -19,12 +19,16 @@ from schemas.settings import Settings
 SHOWN = ("buy_7d", "lapse_30d")  # calibration tables
 
 
-def report(settings: Settings, start: datetime, trained: datetime, live: datetime, end: datetime) -> list[Table]:
+def report(
+    settings: Settings, start: datetime, trained: datetime, live: datetime, end: datetime
+) -> list[Table]:
     """Tables over the predictions whose horizon ended before `end`; both sides learnt from `start` to `trained` only."""
     begin, split, first, last = (int(moment.timestamp() * 1000) for moment in (start, trained, live, end))
     everything, judged = Interval(begin, last), Interval(first, last)
     dropped: Counter[str] = Counter()
-    events = source.usable(archive.read_events(settings, everything), source.bounds(settings), everything, dropped)
+    events = source.usable(
+        archive.read_events(settings, everything), source.bounds(settings), everything, dropped
+    )
     sequences = build(events, settings.ring_events, dropped)
     predicted = published(archive.read(settings, "predictions", judged, COLUMNS), sequences)
     promoted = promotion.promoted(settings)

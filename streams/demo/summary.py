@@ -18,13 +18,17 @@ from streams.demo.view import View, quantile, tallies
 EACH_KIND = 2
 
 
-def show(console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, peak: int) -> None:
+def show(
+    console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, peak: int
+) -> None:
     """Everything after the stream has ended. tables: the report; peak: bytes of memory."""
     _speed(console, view)
     for table in tables:
         console.print(table)
     _examples(console, settings)
-    console.print(f"\n{seconds:.0f} s in all, at most {peak / 2**30:.2f} GiB of memory for all processes together")
+    console.print(
+        f"\n{seconds:.0f} s in all, at most {peak / 2**30:.2f} GiB of memory for all processes together"
+    )
     _next(console, settings)
 
 
@@ -48,7 +52,9 @@ def _examples(console: Console, settings: Settings) -> None:
             continue
         shown[kind] = shown.get(kind, 0) + 1
         payload = {name: value for name, value in row[kind].items() if value not in (None, {}, [])}
-        console.print(f"  [cyan]{kind}[/] for household {row['user_id']}, campaign {row['campaign']}", highlight=False)
+        console.print(
+            f"  [cyan]{kind}[/] for household {row['user_id']}, campaign {row['campaign']}", highlight=False
+        )
         console.print(f"    {row['reason']}", highlight=False, markup=False)
         console.print(f"    {_short(payload)}", style="dim", highlight=False, markup=False)
 

@@ -138,6 +138,4 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_the_document_holds_the_table() -> None:
-    assert Settings.table() in DOCUMENT.read_text(encoding="utf-8"), (
-        "mend: make docs"
-    )
+    assert Settings.table() in DOCUMENT.read_text(encoding="utf-8"), "mend: make docs"

@@ -62,7 +62,10 @@ class Site:
     def read_raw(self, topic: str) -> list[tuple[bytes | None, bytes | None]]:
         consumer = Consumer(
             confluent_config(
-                self.settings, group_id=f"{self.settings.app_id}-reader", isolation_level="read_committed", enable_partition_eof=True
+                self.settings,
+                group_id=f"{self.settings.app_id}-reader",
+                isolation_level="read_committed",
+                enable_partition_eof=True,
             )
         )
         try:

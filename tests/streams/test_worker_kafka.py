@@ -109,7 +109,9 @@ def test_one_worker_becomes_two_and_one_again_and_every_event_is_predicted_once(
     with worker(settings, tmp_path) as first:
         site.wait(lambda: len(predicted(site)) == 200, "200 predictions")
         with worker(other, tmp_path) as second:
-            site.wait(lambda: live(second) and first.page().count('"state": "live"') == 2, "partitions shared")
+            site.wait(
+                lambda: live(second) and first.page().count('"state": "live"') == 2, "partitions shared"
+            )
             site.send(events(200, 200))
             site.wait(lambda: len(predicted(site)) >= 400, "400 predictions")
             assert second.stop() == 0, second.log
