@@ -116,8 +116,9 @@ def _rows(
 def _create(settings: Settings, backfill_id: str) -> str:
     topic = topic_of(settings, backfill_id)
     wanted = NewTopic(topic, settings.partitions, settings.replication_factor)
+    client = AdminClient(confluent_config(settings))
     try:
-        AdminClient(confluent_config(settings)).create_topics([wanted])[topic].result(TIMEOUT_S)
+        client.create_topics([wanted])[topic].result(TIMEOUT_S)
     except Exception as problem:
         raise SourceProblem(
             f"cannot make topic {topic}: {problem}; if it is there already choose another --id, a backfill never adds to one"
