@@ -1,6 +1,7 @@
 """The replay job's command line: `intentflow replay …`, or `python -m models.replay …`."""
 
 import argparse
+import re
 import sys
 from datetime import timedelta
 
@@ -70,6 +71,12 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
             "--train-until", required=True, help="learn from before this time, evaluate from then on"
         )
     verb.add_argument("--topics", action="store_true", help="read what Kafka retains instead of the archive")
+    verb.add_argument(
+        "--offsets",
+        nargs="+",
+        metavar="PARTITION:FIRST-STOP",
+        help="with --topics: exactly these offsets, STOP not included, cut to the interval; default: by time",
+    )
     verb.add_argument("--share", type=float, help="only this fraction of the shoppers")
     verb.add_argument("--seed", type=int, default=0, help="same seed, same result on a CPU (default 0)")
 
@@ -86,7 +93,23 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
     if "train_until" in given:
         check_split(interval, until)
     fast = bool(getattr(given, "fast", False))
-    return Job(settings, interval, until, given.seed, given.topics, fast, given.share)
+    spans = offsets(given.offsets, given.topics)
+    return Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans)
+
+
+def offsets(texts: list[str] | None, topics: bool) -> dict[int, tuple[int, int]] | None:
+    """Offsets [first, stop) by partition from PARTITION:FIRST-STOP texts. SourceProblem names the one that is not so."""
+    if not texts:
+        return None
+    if not topics:
+        raise SourceProblem("--offsets are those of a topic: give --topics, too, or leave them out")
+    found = {}
+    for text in texts:
+        match = re.fullmatch(r"(\d+):(\d+)-(\d+)", text)
+        if not match:
+            raise SourceProblem(f"--offsets {text!r}: want PARTITION:FIRST-STOP such as 0:1000-2000")
+        found[int(match[1])] = (int(match[2]), int(match[3]))
+    return found
 
 
 def _release(given: argparse.Namespace, settings: Settings) -> Release:

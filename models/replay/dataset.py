@@ -69,10 +69,11 @@ class Sequences:
         bought = self.events["type"] == PURCHASE
         return Purchases(len(self.users), self.shopper[bought], self.events["time"][bought])
 
-    def features(self, spec: FeatureSpec) -> Features:
-        """Model inputs of all rows, from each shopper's first event on."""
+    def features(self, spec: FeatureSpec, rows: slice = slice(None)) -> Features:
+        """Model inputs of all rows, or of `rows`, which must hold whole shoppers; from each one's first event on."""
         start = np.zeros(len(self.users), CONTEXT)
-        return featurize(self.events, context_within(self.shopper, self.events, start, spec), spec)
+        events = self.events[rows]
+        return featurize(events, context_within(self.shopper[rows], events, start, spec), spec)
 
     def share(self, part: float, seed: int) -> "Sequences":
         """The events of a random share of the shoppers."""

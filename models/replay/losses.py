@@ -36,12 +36,7 @@ class Losses:
         self, network: IntentNetwork, trunk: Tensor, rows: Array, weight: Array, rng: np.random.Generator
     ) -> Tensor:
         """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only."""
-        now, recalled = torch.split(trunk, [network.body.in_features, network.architecture.memory], 1)
-        shared = network.dropout(torch.relu(network.body(now)))
-        hazard, category = (
-            network.hazard(shared),
-            network.categories(torch.cat([shared.detach(), recalled], 1)),
-        )
+        hazard, category = network.heads(trunk)
         survived, bought = (
             torch.from_numpy(part[rows]) for part in (self._labels.survived, self._labels.bought)
         )

@@ -16,14 +16,13 @@ from models.replay.dataset import Sequences
 
 Array = npt.NDArray[Any]
 
-GROUP = 2048  # shoppers at a time: bounds the memory for states and trunks
+GROUP = 512  # shoppers at a time: bounds the memory for features, states and trunks
 
 
 def score(
     sequences: Sequences, engine: Engine, spec: FeatureSpec, wanted: Array
 ) -> Iterator[tuple[Array, Scores]]:
     """(rows, scores) per group of shoppers: rows int64 (K,) are those of `wanted` bool (N,), in the sequences' order."""
-    features = sequences.features(spec)
     shoppers = np.arange(len(sequences.users))
     for first in range(0, len(shoppers), GROUP):
         group = shoppers[first : first + GROUP]
@@ -31,16 +30,22 @@ def score(
         rows = np.arange(bounds[0], bounds[-1])
         chosen = rows[wanted[rows]]
         if len(chosen):
-            yield chosen, engine.heads(_trunks(engine, features.ids, features.dense, bounds, chosen))
+            features = sequences.features(spec, slice(int(bounds[0]), int(bounds[-1])))
+            yield (
+                chosen,
+                engine.heads(
+                    _trunks(engine, features.ids, features.dense, bounds - bounds[0], chosen - bounds[0])
+                ),
+            )
 
 
 def _trunks(
     engine: Engine, ids: Array, dense: Array, bounds: Array, chosen: Array
 ) -> npt.NDArray[np.float32]:
-    """Trunks (K, T) of the chosen rows; every shopper starts from the zero state at the first of its rows."""
+    """Trunks (K, T) of the chosen rows of a group; every shopper starts from the zero state at the first of its rows."""
     trunks = np.empty((len(chosen), engine.trunk_size), np.float32)
-    place = np.full(bounds[-1] - bounds[0], -1, np.int64)
-    place[chosen - bounds[0]] = np.arange(len(chosen))
+    place = np.full(bounds[-1], -1, np.int64)
+    place[chosen] = np.arange(len(chosen))
     lengths = np.diff(bounds)
     order = np.argsort(-lengths, kind="stable")
     starts, left = bounds[:-1][order], lengths[order]
@@ -49,6 +54,6 @@ def _trunks(
         there = int(np.searchsorted(-left, -step, side="left"))
         rows = starts[:there] + step
         trunk, hidden[:there] = engine.step(ids[rows], dense[rows], hidden[:there])
-        at = place[rows - bounds[0]]
+        at = place[rows]
         trunks[at[at >= 0]] = trunk[at >= 0]
     return trunks

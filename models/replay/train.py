@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from models.architecture import Architecture, Calibration, Weights
-from models.featurizer import Features, FeatureSpec, bucket
+from models.featurizer import Features, FeatureSpec
 from models.network import IntentNetwork, weights_of
 from models.replay import calibrate
-from models.replay.dataset import PURCHASE, Sequences
+from models.replay.dataset import Sequences
 from models.replay.labels import Labels, Vocabulary, label, vocabulary
 from models.replay.losses import Losses
 from models.replay.source import SourceProblem
+from models.replay.tastes import directions, start_memory
 
 Array = npt.NDArray[Any]
 
@@ -47,8 +48,6 @@ class Recipe:
     average: float = 0.995  # of the running average of weights, per update
     item_dropout: float = 0.9  # share of item ids hidden: with few shoppers an item names the shopper
     unfinished: float = 0.03  # weight of an event that others of the same moment follow
-    memory_gain: float = 50.0
-    memory_speed: float = 1.0
     lapse_weight: float = 1.0
     category_weight: float = 1.0
     held_out: float = 0.1  # share of shoppers for early stopping and calibration
@@ -98,36 +97,11 @@ def train(
     words = vocabulary(sequences, recipe.categories)
     network = IntentNetwork(recipe.features, recipe.architecture, len(words.names))
     network.start_from(words.hashes, words.shares)
-    start_memory(network, words, shopper_tastes(sequences, words), recipe.memory_gain)
+    start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
     trainer = _Trainer(sequences, label(sequences, words, until), network, recipe, seed)
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels)
     return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, epochs)
-
-
-def shopper_tastes(sequences: Sequences, words: Vocabulary) -> Array:
-    codes = words.codes(sequences.events["category"])
-    rows = np.flatnonzero((sequences.events["type"] == PURCHASE) & (codes >= 0))
-    counts = np.zeros((len(sequences.users), len(words.names)))
-    np.add.at(counts, (sequences.shopper[rows], codes[rows]), 1.0)
-    return counts
-
-
-@torch.no_grad()
-def start_memory(network: IntentNetwork, words: Vocabulary, counts: Array, gain: float) -> None:
-    total = counts.sum(1, keepdims=True)
-    apart = np.sqrt(total) * (counts / np.maximum(total, 1) - words.shares)
-    _, vectors = np.linalg.eigh(apart.T @ apart)
-    size = network.architecture.memory
-    basis = np.zeros((len(words.names), size))
-    top = vectors[:, ::-1][:, :size]
-    basis[:, : top.shape[1]] = top
-    buckets = bucket(words.hashes, network.spec.category_buckets).astype(np.int64)
-    network.memory.weight.zero_()
-    network.memory.weight[torch.from_numpy(buckets[:-1])] = torch.from_numpy(basis[:-1]).float()
-    network.categories.weight[:, network.architecture.head :] = torch.from_numpy(gain * basis).float()
-    bias = np.log(words.shares) - gain * basis @ (basis.T @ words.shares)
-    network.categories.bias.copy_(torch.from_numpy(bias))
 
 
 class _Trainer:
@@ -147,15 +121,10 @@ class _Trainer:
             )
         self.averaged = copy.deepcopy(network).eval()
         updates = recipe.epochs * sum(1 for _ in self._parts(self._lanes(self._learnt)))
-        special = {network.memory.weight, network.categories.weight, network.categories.bias}
-        groups = [
-            {"params": [value for value in network.parameters() if value not in special], "lr": recipe.rate},
-            {"params": list(special), "lr": recipe.rate * recipe.memory_speed},
-        ]
-        self._optimiser = torch.optim.Adam(groups, lr=recipe.rate, weight_decay=recipe.decay)
+        self._optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimiser,
-            [recipe.rate, recipe.rate * recipe.memory_speed],
+            recipe.rate,
             total_steps=updates + 100 * recipe.epochs,
             pct_start=0.1,
         )

@@ -72,7 +72,7 @@ class Demo:
             self._children.stop("worker")
             tables = report(self._settings, START, TRAINED, LIVE, END)
             seconds = time.monotonic() - self._begun
-            summary.show(self._console, self._settings, view, tables, seconds, self._children.peak_bytes)
+            summary.show(self._console, self._settings, view, tables, seconds, self._children)
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")

@@ -13,21 +13,25 @@ from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.cli.log import Log
+from streams.demo.children import Children
 from streams.demo.view import View, quantile, tallies
 
 EACH_KIND = 2
 
 
 def show(
-    console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, peak: int
+    console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, children: Children
 ) -> None:
-    """Everything after the stream has ended. tables: the report; peak: bytes of memory."""
+    """Everything after the stream has ended. tables: the report."""
     _speed(console, view)
     for table in tables:
         console.print(table)
     _examples(console, settings)
+    parts = ", ".join(f"{name} {size / 1e6:,.0f}" for name, size in children.peak_of.items())
     console.print(
-        f"\n{seconds:.0f} s in all, at most {peak / 2**30:.2f} GiB of memory for all processes together"
+        f"\n{seconds:.0f} s in all; at most {children.peak_bytes / 1e9:.2f} GB of memory for all processes together "
+        f"(MB: {parts})",
+        highlight=False,
     )
     _next(console, settings)
 
