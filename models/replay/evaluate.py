@@ -127,12 +127,10 @@ class _Judge:
     ) -> Comparison | None:
         shopper, moment, _ = rows(self._scored)
         past = rows(self._fitted_on)
-        if not known.any() or not len(past[0]):
-            return None
-        model = baseline.fit(
-            baseline.features(self._purchases, past[0], past[1]),
-            self._within(past[0], past[1], days) ^ silent,
-        )
+        learnt = self._within(past[0], past[1], days) ^ silent
+        if not known.any() or learnt.all() or not learnt.any():
+            return None  # nobody was predicted, or the baseline has only one outcome to learn from
+        model = baseline.fit(baseline.features(self._purchases, past[0], past[1]), learnt)
         usual = baseline.probability(model, baseline.features(self._purchases, shopper[known], moment[known]))
         labels = (self._within(shopper, moment, days) ^ silent)[known]
         clipped = np.clip(scores[known], 0.0, 1.0)

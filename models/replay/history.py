@@ -25,7 +25,7 @@ class Purchases:
         """shopper int (N,), time ms (N,): purchase lines in any order. Raises ValueError when times span too far."""
         self.n_shoppers = n_shoppers
         self._low = int(time.min()) if len(time) else 0
-        self._span = (int(time.max()) - self._low if len(time) else 0) + 2
+        self._span = (int(time.max()) - self._low if len(time) else 0) + 3
         if self._span * max(n_shoppers, 1) >= 1 << 62:
             raise ValueError(
                 f"purchases span {self._span} ms over {n_shoppers} shoppers: replay a shorter interval"

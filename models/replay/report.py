@@ -46,7 +46,10 @@ class HitComparison:
 
 @dataclass(frozen=True)
 class Report:
-    """fitted_on: what the baselines learnt from; scored: what was predicted. A question without rows is left out."""
+    """fitted_on: what the baselines learnt from; scored: what was predicted.
+
+    A question without rows, or with only one outcome to learn from, is left out.
+    """
 
     fitted_on: Interval
     scored: Interval
