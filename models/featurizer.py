@@ -1,7 +1,7 @@
 """The one featurizer: packed events and what is known of each shopper's past -> the model's inputs.
 
 Used by the live path, by replay and by evaluation alike. What an event's features need of the past is a
-`CONTEXT` of 24 bytes, carried from event to event in the order of the log, so that a stream cut into batches
+`CONTEXT` of 48 bytes, carried from event to event in the order of the log, so that a stream cut into batches
 anywhere gives the same features, bit for bit, as one pass over the whole.
 """
 
@@ -23,6 +23,13 @@ CONTEXT = np.dtype(
         ("first_time", "<i8"),  # time of the first event, ms; 0 = none
         ("events", "<u4"),  # events so far
         ("sessions", "<u4"),  # sessions so far
+        ("purchase_time", "<i8"),  # latest purchase so far, ms; 0 = none
+        ("purchase_gap", "<f4"),  # days from the basket before to the latest one; 0 = none
+        (
+            "baskets",
+            "<f4",
+            (3,),
+        ),  # baskets so far, each fading with the half-lives FADING_DAYS, as of purchase_time
     ]
 )
 
@@ -41,11 +48,21 @@ DENSE: tuple[str, ...] = (
     "hour_cos",
     "weekday_sin",
     "weekday_cos",
+    "purchased",
+    "log_since_purchase",
+    "log_purchase_gap",
+    "log_baskets_week",
+    "log_baskets_month",
+    "log_baskets_quarter",
 )
 ID_COLUMNS: tuple[str, ...] = ("item", "category", "type", "device")
 
+FADING_DAYS = (7.0, 30.0, 90.0)
+
 _DAY_S = 86_400.0
-_FORMULA = 1  # raise when what a dense column means changes, so that older releases are refused
+_DAY_MS = 86_400_000
+_PURCHASE = EVENT_TYPES.index("purchase")
+_FORMULA = 2  # raise when what a dense column means changes, so that older releases are refused
 
 
 class Features(NamedTuple):
@@ -74,6 +91,7 @@ class FeatureSpec:
             **asdict(self),
             "formula": _FORMULA,  # beside `version`: an old release keeps its own, and must not pass for ours
             "dense": DENSE,
+            "fading": FADING_DAYS,
             "ids": ID_COLUMNS,
             "types": EVENT_TYPES,
             "devices": DEVICES,
@@ -113,6 +131,7 @@ def context_within(shopper: Array, events: Array, start: Array, spec: FeatureSpe
     context["first_time"][count == 0] = 0
     context["events"] = count
     context["sessions"] = before["sessions"][segment] + (running - running[heads][segment])
+    _baskets_within(events, heads, segment, before, context, spec)
     return context
 
 
@@ -142,6 +161,9 @@ def step_context(events: Array, context: Array, spec: FeatureSpec) -> Array:
     after["first_time"] = np.where(known, context["first_time"], events["time"])
     after["events"] += 1
     after["sessions"] += opened
+    rows = np.flatnonzero((events["type"] == _PURCHASE) & (events["time"] > context["purchase_time"]))
+    if len(rows):
+        after[rows] = _add_basket(after[rows], events["time"][rows], spec)
     return after
 
 
@@ -156,7 +178,78 @@ def featurize(events: Array, context: Array, spec: FeatureSpec) -> Features:
     _money(events, dense[:, 0:3])
     _past(events["time"], context, spec, dense[:, 3:10])
     _clock(events["time"], dense[:, 10:14])
+    _buying(events, context, spec, dense[:, 14:20])
     return Features(ids, dense)
+
+
+def _add_basket(context: Array, times: Array, spec: FeatureSpec) -> Array:
+    """Contexts (N,) after a purchase at `times` (N,), each later than all purchases before. In-place on `context`.
+
+    A purchase within the session gap of the one before belongs to the same basket.
+    """
+    known = context["purchase_time"] > 0
+    gap = np.where(known, times - context["purchase_time"], 0) / _DAY_MS
+    opened = ~known | (gap > spec.session_gap_s / _DAY_S)
+    context["baskets"] = _faded(context["baskets"], gap) + opened[:, None]
+    context["purchase_gap"] = np.where(opened, gap, context["purchase_gap"])
+    context["purchase_time"] = times
+    return context
+
+
+def _faded(baskets: Array, days: Array) -> Array:
+    return cast(Array, baskets * np.exp2(-np.asarray(days)[:, None] / np.array(FADING_DAYS)))
+
+
+def _baskets_within(
+    events: Array, heads: Array, segment: Array, before: Array, context: Array, spec: FeatureSpec
+) -> None:
+    """Fills in what the baskets so far were, before each event. Fading has to go basket by basket: in rounds over the
+    shoppers, so that it is the same to the last bit wherever a batch is cut."""
+    names = ["purchase_time", "purchase_gap", "baskets"]
+    for name in names:
+        context[name] = before[name][segment]
+    buys = np.flatnonzero(events["type"] == _PURCHASE)
+    if not len(buys):
+        return
+    # Only purchases that move the clock on change anything.
+    whose = segment[buys]
+    first = np.flatnonzero(np.r_[True, whose[1:] != whose[:-1]])
+    start = np.where(before["purchase_time"] > 0, before["purchase_time"], 0)[whose[first]]
+    latest = _running_latest(
+        events["time"][buys], first, np.cumsum(np.r_[True, whose[1:] != whose[:-1]]) - 1, start
+    )
+    buys = buys[events["time"][buys] > latest]
+    if not len(buys):
+        return
+    whose = segment[buys]
+    fresh = np.r_[True, whose[1:] != whose[:-1]]
+    first = np.flatnonzero(fresh)
+    count = np.diff(np.append(first, len(buys)))
+    state = before[whose[first]].copy()
+    states = np.empty(len(buys), CONTEXT)
+    order = np.argsort(-count, kind="stable")
+    for step in range(int(count.max())):
+        there = order[: int(np.searchsorted(-count[order], -step, side="left"))]
+        rows = first[there] + step
+        state[there] = _add_basket(state[there], events["time"][buys[rows]], spec)
+        states[rows] = state[there]
+    # Each event sees the state after the latest such purchase before it within its shopper's group.
+    seen = np.searchsorted(buys, np.arange(len(events)), side="left") - 1
+    own = (seen >= 0) & (whose[np.maximum(seen, 0)] == segment)
+    for name in names:
+        context[name][own] = states[name][seen[own]]
+
+
+def _running_latest(times: Array, heads: Array, group: Array, start: Array) -> Array:
+    """Largest of `start` (G,) and of the earlier times of the same group, for each of `times` (N,); 0 = none."""
+    low = min(int(times.min()), int(start[start > 0].min(initial=times.min()))) - 1
+    span = max(int(times.max()), int(start.max(initial=0))) - low + 1
+    seen = np.empty(len(times), np.int64)
+    seen[1:] = times[:-1] - low
+    seen[heads] = np.where(start > 0, start - low, 0)
+    lift = group * span
+    latest = np.maximum.accumulate(seen + lift) - lift
+    return np.where(latest > 0, latest + low, 0)
 
 
 def _segments(shopper: Array) -> tuple[Array, Array]:
@@ -223,6 +316,22 @@ def _past(times: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
     # Mean days from session to session, the rate at which this shopper comes; 0 until there is a second
     # session.
     out[:, 6] = _log(np.minimum(tenure_days / np.maximum(sessions - 1.0, 1.0), 1e5), 4.0)
+
+
+def _buying(events: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
+    """Recency and frequency of purchases, this event's own counted in."""
+    after = context[["purchase_time", "purchase_gap", "baskets"]].copy()
+    rows = np.flatnonzero((events["type"] == _PURCHASE) & (events["time"] > context["purchase_time"]))
+    if len(rows):
+        moved = _add_basket(context[rows], events["time"][rows], spec)
+        for name in ("purchase_time", "purchase_gap", "baskets"):
+            after[name][rows] = moved[name]
+    known = after["purchase_time"] > 0
+    days = np.where(known, np.maximum(events["time"] - after["purchase_time"], 0), 0) / _DAY_MS
+    out[:, 0] = known
+    out[:, 1] = _log(np.minimum(days, 1e4) * 24.0, 6.0)
+    out[:, 2] = _log(np.minimum(after["purchase_gap"], 1e4) * 24.0, 6.0)
+    out[:, 3:6] = _log(_faded(after["baskets"], days), 1.0) / (2.0, 3.0, 4.0)
 
 
 def _cycle(steps: int) -> Array:

@@ -50,6 +50,24 @@ class Predicted:
         good = (at >= 0) & (self.shopper[found] == shopper)
         return np.where(good & (self.time[found] == moment) if exactly else good, at, -1)
 
+    def before(self, moment: int) -> "Predicted":
+        """Those made before the moment (ms)."""
+        kept = self.time < moment
+        return Predicted(self.shopper[kept], self.time[kept], self.survival[kept], self.categories[kept])
+
+    def followed_by(self, later: "Predicted") -> "Predicted":
+        """These and the later ones; at the same moment of a shopper the later one counts."""
+        wide = max(self.categories.shape[1], later.categories.shape[1])
+        named = [
+            np.pad(one.categories, ((0, 0), (0, wide - one.categories.shape[1]))) for one in (self, later)
+        ]
+        return _ordered(
+            np.concatenate([self.shopper, later.shopper]),
+            np.concatenate([self.time, later.time]),
+            np.concatenate([self.survival, later.survival]),
+            np.concatenate(named),
+        )
+
 
 def published(tables: Iterable[pa.Table], sequences: Sequences) -> Predicted:
     """From tables with COLUMNS (the Prediction schema's), each in log order. Shoppers without events are left out.

@@ -8,6 +8,7 @@ worker predicts, decides and steps in, and what it predicted is held against wha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -26,7 +27,6 @@ from streams.demo import summary
 from streams.demo.children import Children, Failed, wait_for
 from streams.demo.quality import report
 from streams.demo.view import View, ready
-from streams.loaders.load import load
 
 FOLDER = Path(".intentflow/demo")
 START, TRAINED, LIVE = (datetime(2017, month, 1, tzinfo=UTC) for month in (1, 8, 10))
@@ -41,7 +41,6 @@ class Demo:
 
     def __init__(self, fast: bool) -> None:
         self._console, self._fast = Console(width=None if sys.stdout.isatty() else 140), fast
-        self._share = FAST_SHARE if fast else None
         self._begun = time.monotonic()
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(parents=True)
@@ -68,8 +67,8 @@ class Demo:
             self._train()
             self._start_worker()
             view = self._live()
-            self._archive("predictions and decisions")
             self._children.stop("worker")
+            self._archive("predictions and decisions")
             tables = report(self._settings, START, TRAINED, LIVE, END)
             seconds = time.monotonic() - self._begun
             summary.show(self._console, self._settings, view, tables, seconds, self._children)
@@ -92,7 +91,7 @@ class Demo:
             f"Months 1 to 9 of {DATASET}", f"intentflow load {DATASET} --from 2017-01-01 --to 2017-10-01"
         )
         arguments = ["load", DATASET, "--from", iso(START), "--to", iso(LIVE)]
-        self._intentflow(*arguments, *(["--share", str(self._share)] if self._share else []))
+        self._intentflow(*arguments, *self._of_the_shoppers())
         self._archive("events")
 
     def _archive(self, what: str) -> None:
@@ -128,21 +127,26 @@ class Demo:
         with Live(view, console=self._console, refresh_per_second=4) as live:
             while feeder.is_alive() or view.figures.accounted < sent[0]:
                 self._children.check("worker")
-                if problems:
-                    raise Failed(f"loading failed: {problems[0]}")
                 view.refresh()
                 live.update(view)
                 time.sleep(0.25)
+        if problems:
+            raise Failed(f"loading failed: {problems[0]}")
         return view
 
     def _feed(self, view: View, sent: list[int], problems: list[BaseException]) -> None:
-        def tell(progress: object) -> None:
-            view.note = f"sent {progress}"
-
+        """Loads in a process of its own; its last line says how many events there were."""
         try:
-            sent[0] = load(self._settings, loaders.open(DATASET), LIVE, END, self._share, tell=tell)
+            arguments = ["load", DATASET, "--from", iso(LIVE), "--to", iso(END), *self._of_the_shoppers()]
+            for line in self._children.lines("load", *arguments):
+                view.note = line
+                if found := re.match(r"([\d,]+) events of", line):
+                    sent[0] = int(found[1].replace(",", ""))
         except BaseException as problem:
             problems.append(problem)
+
+    def _of_the_shoppers(self) -> list[str]:
+        return ["--share", str(FAST_SHARE)] if self._fast else []
 
     def _intentflow(self, *arguments: str) -> None:
         for line in self._children.lines(arguments[0], *arguments):

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from rich.table import Table
 
-from models import promotion
+from models import engine, promotion
 from models.replay import archive, source
 from models.replay.dataset import build
 from models.replay.evaluate import evaluate
-from models.replay.predicted import COLUMNS, published
+from models.replay.predicted import COLUMNS, offline, published
 from models.replay.redemption import Redemption
 from models.replay.source import Interval
 from schemas.settings import Settings
@@ -32,6 +32,12 @@ def report(
     sequences = build(events, settings.ring_events, dropped)
     predicted = published(archive.read(settings, "predictions", judged, COLUMNS), sequences)
     promoted = promotion.promoted(settings)
-    metrics = {} if promoted is None else promotion.find(settings, promoted.release).card.metrics
-    redemption = Redemption.from_json(metrics.get("redemption"))
+    assert promoted is not None  # the worker would not have started
+    release = promotion.find(settings, promoted.release)
+    # A household that has been silent since before the stream went live has no published prediction. What stands for it
+    # is what the same release says offline of its last event before, as a backfill would have published it.
+    backend = engine.load(release.uri, settings.engine, settings.device, settings.engine_threads)
+    standing = offline(sequences, backend, release.card.features, first).before(first)
+    predicted = standing.followed_by(predicted)
+    redemption = Redemption.from_json(release.card.metrics.get("redemption"))
     return evaluate(sequences, predicted, Interval(begin, split), judged, redemption).tables(SHOWN)

@@ -78,7 +78,7 @@ def test_contexts_follow_a_plain_loop(stream: tuple[np.ndarray, np.ndarray]) -> 
     seen: dict[int, list[int]] = {}
     for shopper, time, context in zip(shoppers[rows], events["time"][rows], got, strict=True):
         previous, first, count, sessions = seen.get(shopper, [0, 0, 0, 0])
-        assert context.tolist() == (previous, first, count, sessions)
+        assert context.tolist()[:4] == (previous, first, count, sessions)
         opens = count == 0 or time - previous > 30 * MINUTE
         seen[shopper] = [max(previous, time), first or time, count + 1, sessions + opens]
 
@@ -86,9 +86,33 @@ def test_contexts_follow_a_plain_loop(stream: tuple[np.ndarray, np.ndarray]) -> 
 def test_step_context_is_advance_for_one_event_each() -> None:
     events = events_at([START, START + MINUTE])
     start = np.zeros(2, CONTEXT)
-    start[1] = (START - 40 * MINUTE, START - 80 * MINUTE, 7, 2)
+    start[1] = (START - 40 * MINUTE, START - 80 * MINUTE, 7, 2, 0, 0.0, (0.0, 0.0, 0.0))
     after = step_context(events, context_within(np.arange(2), events, start, SPEC), SPEC)
-    assert after.tolist() == [(START, START, 1, 1), (START + MINUTE, START - 80 * MINUTE, 8, 3)]
+    assert [row[:4] for row in after.tolist()] == [
+        (START, START, 1, 1),
+        (START + MINUTE, START - 80 * MINUTE, 8, 3),
+    ]
+
+
+@given(streams())
+def test_baskets_fade_by_their_half_lives_as_a_plain_loop_has_it(
+    stream: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """A basket is a purchase more than the session gap after the shopper's latest one; late purchases change nothing."""
+    shoppers, events = stream
+    rows = np.argsort(shoppers, kind="stable")
+    got = context_within(shoppers[rows], events[rows], np.zeros(6, CONTEXT), SPEC)
+    seen: dict[int, list[int]] = {}  # times of each shopper's purchases that moved the clock on
+    for shopper, event, context in zip(shoppers[rows], events[rows], got, strict=True):
+        bought = seen.setdefault(shopper, [])
+        opened = [t for at, t in enumerate(bought) if at == 0 or t - bought[at - 1] > 30 * MINUTE]
+        latest = bought[-1] if bought else 0
+        assert context["purchase_time"] == latest
+        for half_life, count in zip((7.0, 30.0, 90.0), context["baskets"], strict=True):
+            faded = sum(2 ** (-(latest - t) / (half_life * 1440 * MINUTE)) for t in opened)
+            assert count == pytest.approx(faded, rel=1e-4, abs=1e-5)
+        if event["type"] == EVENT_TYPES.index("purchase") and event["time"] > latest:
+            bought.append(int(event["time"]))
 
 
 def test_a_late_event_counts_as_no_time_passed_and_does_not_move_time_back() -> None:
@@ -119,7 +143,8 @@ def test_clock_features_are_utc_hour_and_weekday() -> None:
     monday_six = 1_483_336_800_000  # 2017-01-02 06:00 UTC
     events = events_at([monday_six])
     dense = featurize(events, np.zeros(1, CONTEXT), SPEC).dense[0]
-    assert dense[DENSE.index("hour_sin") :] == pytest.approx([1, 0, 0, 1], abs=1e-6)
+    at = DENSE.index("hour_sin")
+    assert dense[at : at + 4] == pytest.approx([1, 0, 0, 1], abs=1e-6)
 
 
 def test_fingerprint_moves_with_the_spec_and_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
