@@ -16,7 +16,7 @@ import numpy as np
 
 from models.engine import Engine
 from models.events import DEVICES, EVENT_TYPES
-from models.featurizer import FeatureSpec
+from models.featurizer import FADING_DAYS, FeatureSpec
 from models.predictions import NAMESPACE
 
 _MASK = (1 << 64) - 1
@@ -26,6 +26,8 @@ _DAY_S = 86_400.0
 _TYPES = {name: code for code, name in enumerate(EVENT_TYPES)}
 _DEVICES = {name: code for code, name in enumerate(DEVICES)}
 _TURN = 2 * math.pi
+_DAY_MS = 86_400_000
+_PURCHASE = _TYPES["purchase"]
 
 
 def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
@@ -44,6 +46,9 @@ def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
             ("first", "<i8"),
             ("events", "<i8"),
             ("sessions", "<i8"),
+            ("purchase", "<i8"),
+            ("gap", "<f4"),
+            ("baskets", "<f4", (len(FADING_DAYS),)),
             ("ids", "<u8", (ring,)),
             ("ring", event, (ring,)),
             ("hidden", "<f2", (state,)),
@@ -97,6 +102,7 @@ class OneEvent:
             math.cos(_TURN * hour),
             math.sin(_TURN * day),
             math.cos(_TURN * day),
+            *self._buying(row, event),
         ]
         ids = [
             _bucket(short_hash(event["item_id"]), spec.item_buckets),
@@ -106,12 +112,35 @@ class OneEvent:
         ]
         return ids, dense
 
+    def _bought(self, row: Any, event: dict[str, Any]) -> tuple[int, float, list[float]]:
+        """Latest purchase, gap before it and fading basket counts, with this event counted in."""
+        latest, gap, baskets = int(row["purchase"]), float(row["gap"]), row["baskets"].tolist()
+        at = event["event_time"]
+        if _TYPES.get(event["event_type"], 0) != _PURCHASE or at <= latest:
+            return latest, gap, baskets
+        days = (at - latest) / _DAY_MS if latest else 0.0
+        opened = not latest or days > self._spec.session_gap_s / _DAY_S
+        baskets = [n * 2 ** (-days / half) + opened for n, half in zip(baskets, FADING_DAYS, strict=True)]
+        return at, days if opened else gap, baskets
+
+    def _buying(self, row: Any, event: dict[str, Any]) -> list[float]:
+        latest, gap, baskets = self._bought(row, event)
+        days = max(event["event_time"] - latest, 0) / _DAY_MS if latest else 0.0
+        faded = [n * 2 ** (-days / half) for n, half in zip(baskets, FADING_DAYS, strict=True)]
+        return [
+            float(latest > 0),
+            math.log1p(min(days, 1e4) * 24.0) / 6.0,
+            math.log1p(min(gap, 1e4) * 24.0) / 6.0,
+            *(math.log1p(n) / scale for n, scale in zip(faded, (2.0, 3.0, 4.0), strict=True)),
+        ]
+
     def _opens_session(self, row: Any, at: int) -> bool:
         return not row["events"] or at - int(row["previous"]) > self._spec.session_gap_s * 1000
 
     def _advance(self, row: Any, event: dict[str, Any], event_id: int, hidden: np.ndarray) -> None:
         at, place = event["event_time"], int(row["events"]) % self._ring
         row["sessions"] += self._opens_session(row, at)
+        row["purchase"], row["gap"], row["baskets"] = self._bought(row, event)
         row["previous"] = max(int(row["previous"]), at)
         row["first"] = row["first"] or at
         row["events"] += 1

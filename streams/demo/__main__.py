@@ -23,9 +23,7 @@ from rich.live import Live
 from schemas.settings import Settings
 from streams import loaders
 from streams.cli.broker import command as broker_command
-from streams.demo import summary
 from streams.demo.children import Children, Failed, wait_for
-from streams.demo.quality import report
 from streams.demo.view import View, ready
 
 FOLDER = Path(".intentflow/demo")
@@ -69,9 +67,13 @@ class Demo:
             view = self._live()
             self._children.stop("worker")
             self._archive("predictions and decisions")
+            # Imported here: scikit-learn and its kind must not sit in memory while the replay job trains.
+            from streams.demo.quality import report
+            from streams.demo.summary import show
+
             tables = report(self._settings, START, TRAINED, LIVE, END)
             seconds = time.monotonic() - self._begun
-            summary.show(self._console, self._settings, view, tables, seconds, self._children)
+            show(self._console, self._settings, view, tables, seconds, self._children)
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")
