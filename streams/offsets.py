@@ -46,7 +46,7 @@ class Offsets:
         finally:
             await consumer.stop()
         if checkpoint is None:
-            return min(begin, live_from) if begin <= live_from else begin
+            return begin
         if checkpoint < begin and checkpoint < live_from:
             raise RetentionTooShort(
                 f"{self._tp.topic}-{self._tp.partition} begins at offset {begin}, redo has to start at {checkpoint}: "

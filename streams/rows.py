@@ -88,12 +88,6 @@ class Rows:
         self._recent[slots] = True
         return slots
 
-    def forget(self, user: bytes) -> None:
-        """Empty the shopper's row (an erasure); the caller writes the tombstone."""
-        slot = int(self.locate([user])[0])
-        self._clear(np.array([slot]))
-        self.dirty[slot] = True
-
     def take(self, slots: Slots) -> dict[bytes, bytes]:
         """Stored form of these rows by key, and they count as clean: they go out with the running transaction."""
         self.dirty[slots] = False
@@ -117,10 +111,6 @@ class Rows:
     def settled(self) -> None:
         """The transaction with the evicted rows is committed and in the store."""
         self.evicted = {}
-
-    def items(self) -> dict[bytes, int]:
-        """Slot by shopper, for checks and for `status`."""
-        return dict(self._slots)
 
     def _admit(self, users: list[bytes], pinned: Slots) -> None:
         slots = self._free(len(users), pinned)

@@ -6,7 +6,7 @@ and the model runs over it from a zero state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.engine import Engine
-from models.events import EVENT
-from models.featurizer import CONTEXT, FeatureSpec, featurize, step_context
+from models.featurizer import FeatureSpec, featurize, step_context
 from streams.rows import Rows, Slots
 
 Array = npt.NDArray[Any]
@@ -35,7 +34,7 @@ class Applied:
     too_late: int = 0
     skipped: int = 0  # already in the row (redo)
     rounds: int = 0
-    rebuilt: int = field(default=0)
+    rebuilt: int = 0
 
 
 def release_hash(release: str) -> int:
@@ -182,6 +181,3 @@ def _rounds(slots: Slots) -> list[Array]:
     rank[order] = np.arange(len(slots)) - np.repeat(heads, np.diff(np.append(heads, len(slots))))
     by_rank = np.argsort(rank, kind="stable")
     return np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
-
-
-__all__ = ["CONTEXT", "EVENT", "Applied", "Sequences", "release_hash"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -130,9 +130,8 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def wait_for(met: object, seconds: float) -> None:
+def wait_for(met: Callable[[], bool], seconds: float) -> None:
     """Poll the callable until it is true. Raises TimeoutError."""
-    assert callable(met)
     end = time.monotonic() + seconds
     while not met():
         if time.monotonic() > end:
