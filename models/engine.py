@@ -4,7 +4,7 @@ Backends: `onnx` (CPU, ONNX Runtime; loads no torch) and `torch` (CPU or CUDA). 
 within 1e-5; a parity test holds them to it.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,15 @@ class Scores(NamedTuple):
     top: Ints
     top_scores: Floats
 
+    def only(self, rows: npt.NDArray[np.bool_]) -> "Scores":
+        """The scores of these events."""
+        return Scores(self.tasks[rows], self.survival[rows], self.top[rows], self.top_scores[rows])
+
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Which events (N,) have numbers throughout: a number that is none makes its row's sum none, too."""
+        total = self.tasks.sum(1) + self.survival.sum(1) + self.top_scores.sum(1)
+        return cast(npt.NDArray[np.bool_], np.isfinite(total))
+
 
 class Engine(Protocol):
     """A loaded release. Thread-safe for calls one at a time; arrays given are only read, arrays returned are new."""
@@ -50,6 +59,20 @@ class Engine(Protocol):
 
     def heads(self, trunk: Floats) -> Scores:
         """Scores of N trunks (N, T)."""
+
+
+def probe(engine: Engine, spec: FeatureSpec) -> None:
+    """ReleaseProblem unless the engine gives finite scores for a first event and for one on top of it."""
+    ids = np.ones((2, 4), np.int32)
+    dense = np.stack([np.zeros(spec.dense_size, np.float32), np.ones(spec.dense_size, np.float32)])
+    hidden = np.zeros((2, engine.state_size), np.float32)
+    for _ in range(2):
+        trunk, hidden = engine.step(ids, dense, hidden)
+    if not engine.heads(trunk).finite().all():
+        raise ReleaseProblem(
+            f"release {engine.release_id} gives scores that are no finite numbers: its weights are damaged or its "
+            "training diverged; train a new one"
+        )
 
 
 def load(uri: str, backend: str = "onnx", device: str = "auto", threads: int | None = 1) -> Engine:

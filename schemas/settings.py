@@ -120,10 +120,11 @@ class Settings(BaseSettings):
         description="Most records in one batch of one partition: larger is faster, smaller answers sooner.",
     )
     fetch_max_wait_ms: int = Field(
-        20,
+        5,
         ge=1,
         le=10_000,
-        description="Milliseconds that a broker may wait for more records before it answers a fetch.",
+        description="Milliseconds that a broker may wait for more records while there is traffic; a quiet topic is "
+        "asked twice a second.",
     )
     ring_events: int = Field(
         50,
@@ -173,6 +174,19 @@ class Settings(BaseSettings):
         ge=1,
         le=1800,
         description="Seconds without a heartbeat after which a worker's partitions go to others.",
+    )
+    stuck_after_s: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds without progress on a partition that has records to process, after which /health "
+        "names it and the worker ends so that it is started again.",
+    )
+    standby_replicas: int = Field(
+        0,
+        ge=0,
+        le=3,
+        description="Other workers that keep a warm copy of each partition's rows and take over first; each copy "
+        "costs the disk and the changelog traffic of the partition.",
     )
     start_from: str = Field(
         "earliest",

@@ -8,7 +8,7 @@ outputs of a shopper meet in one worker without a shuffle.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from schemas.kafka import confluent_config
@@ -150,6 +150,26 @@ def check(settings: Settings, client: AdminClient | None = None) -> None:
         problems += _differences(spec, len(there[spec.name].partitions), configs[spec.name], settings)
     if problems:
         raise TopicProblem("topics are not as intentflow needs them:\n" + "\n".join(problems))
+
+
+def identity(settings: Settings, client: AdminClient | None = None) -> str:
+    """Names the cluster and the very topics that a worker's local state belongs to.
+
+    A topic that was deleted and made anew has another id. Raises TopicProblem when the broker does not tell.
+    """
+    client = client or AdminClient(confluent_config(settings))
+    topics = Topics(settings)
+    names = [topics.behavior_events, topics.sequences_changelog, topics.contacts_changelog]
+    try:
+        cluster = client.list_topics(timeout=ANSWER_S).cluster_id
+        answers = client.describe_topics(TopicCollection(names), request_timeout=ANSWER_S)
+        ids = [str(answers[name].result(timeout=ANSWER_S).topic_id) for name in names]
+    except KafkaException as problem:
+        raise TopicProblem(
+            f"the ids of the topics cannot be read: {problem.args[0].str()}; mend: give the user the rights in "
+            "deploy/README.md (describe)"
+        ) from None
+    return "/".join([str(cluster), *ids])
 
 
 def _configs(client: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:

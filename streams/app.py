@@ -15,7 +15,8 @@
     decide         decide.py         pure: a decision with its reason for every candidate
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
     commit         transaction.py    outputs, changelogs and offset together
-    recovery       partition.py      open: fence, committed offset, changelog.py, redo, live
+    recovery       partition.py      open: fence, committed offset, changelog.py, redo, live; careful.py: a batch that raises
+    liveness       watchdog.py       a partition that should get on and does not ends the worker; health.py tells
 
 The event log is the write-ahead log: a row is written at checkpoints only and is redone from the events after them.
 """
@@ -31,12 +32,13 @@ from faust.types import TP, StreamT
 
 from schemas.registry import open_registry
 from schemas.settings import Settings
-from schemas.topics import Topics
+from schemas.topics import Topics, identity
 from streams.following import Following
 from streams.health import Health
 from streams.partition import Partition
 from streams.stages import Codecs
-from streams.transport import BatchApp, BatchConsumer, RawBatches
+from streams.transport import Batch, BatchApp, BatchConsumer, RawBatches
+from streams.watchdog import Stuck, Watchdog
 
 log = logging.getLogger("intentflow.worker")
 WATCH_S = 0.5
@@ -62,7 +64,7 @@ def create_app(settings: Settings) -> BatchApp:
     async def shoppers(batches: StreamT[Any]) -> None:
         """One Faust event = one batch of one partition, handed to that partition, which acknowledges by its commit."""
         async for event in batches.events():
-            await workers.give(event.message.tp, cast("list[Any]", event.value))
+            await workers.give(event.message.tp, cast("Batch", event.value))
 
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
@@ -92,18 +94,19 @@ class Workers:
         self._codecs = Codecs(registry)
         self.following = Following(settings, registry)
         self._partitions: dict[TP, Partition] = {}
-        self._health = Health(settings, self._partitions, self.following)
+        self._identity = identity(settings)
+        self._watchdog = Watchdog(settings, self._partitions, self._give_up)
+        self._health = Health(settings, self._partitions, self.following, self._watchdog)
 
-    async def give(self, tp: TP, records: list[Any]) -> None:
+    async def give(self, tp: TP, batch: Batch) -> None:
         partition = self._partitions.get(tp)
-        if (
-            partition is not None
-        ):  # None: revoked while the batch was on its way; its next owner reads it again
-            await partition.give(records)
+        if partition is not None:  # else revoked while the batch was on its way: its next owner reads it
+            await partition.give(batch)
 
     async def assign(self, tps: set[TP]) -> None:
         """Open these partitions in the background; each reads only once its state is ready."""
         self._health.start()
+        self._watchdog.start()
         share = max(len(tps), 1)
         for tp in tps - self._partitions.keys():
             partition = Partition(
@@ -113,6 +116,7 @@ class Workers:
                 self.following,
                 self._codecs,
                 self._compute,
+                self._identity,
                 rows=max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
                 block_cache=max(int(self._settings.block_cache_bytes) // share, 1 << 20),
             )
@@ -134,8 +138,13 @@ class Workers:
                     await self._app.crash(partition.failure)
                     return
 
+    def _give_up(self, stuck: Stuck) -> None:
+        """Called by the watchdog's thread."""
+        asyncio.run_coroutine_threadsafe(self._app.crash(stuck), self._app.loop)
+
     async def close(self) -> None:
         await self.revoke(set(self._partitions))
+        self._watchdog.stop()
         self._health.stop()
         self._compute.shutdown(wait=True)
 

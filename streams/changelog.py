@@ -1,81 +1,115 @@
-"""Reads a partition's changelog on, from the offset that its store has to the end, into the store.
+"""Reads a partition's changelogs on, from the offsets that its store has to their ends, into the store.
 
-A crash between a commit and the local write, a lost disk and a move to another machine are all mended here.
+A crash between a commit and the local write, a lost disk and a move to another machine are all mended here. librdkafka
+fetches while the records before are written: it keeps up with what RocksDB takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
-import aiokafka
-from aiokafka.structs import TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.kafka import aiokafka_config
+from schemas.kafka import confluent_config
 from schemas.settings import Settings
+from streams.progress import Progress
 from streams.store import CHECKPOINT_KEY, Store
 
-ROWS = 5_000  # changelog records per write
+RECORDS = 4_000  # of one write
+WAIT_S = 0.2
+NAMES = ("sequences", "contacts")
 
 
-async def read_on(
+def read_on(
     settings: Settings,
     store: Store,
-    sequences: TopicPartition,
-    contacts: TopicPartition,
-    say: Callable[[str], None],
+    sequences: str,
+    contacts: str,
+    partition: int,
+    progress: Progress,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Bring the store up to the end of both changelogs; returns the number of records read.
+    """Bring the store up to the end of both changelog topics; returns the number of records read.
 
-    Call it only after the partition's producer is started: a zombie's last commit is then in the log or never will be.
+    It blocks: run it in a thread. Call it only after the partition's producer is started: a zombie's last commit is then
+    in the log or never will be. Returns early when `stopped()`. Raises KafkaException when the broker refuses.
     """
-    total = 0
-    for name, tp in (("sequences", sequences), ("contacts", contacts)):
-        consumer = aiokafka.AIOKafkaConsumer(
-            **aiokafka_config(settings),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=8 << 20,
-            fetch_max_wait_ms=100,
-        )
-        await consumer.start()
-        try:
-            total += await _read(consumer, store, name, tp, say)
-        finally:
-            await consumer.stop()
-    return total
+    names = dict(zip((sequences, contacts), NAMES, strict=True))
+    consumer = Consumer(_config(settings))
+    try:
+        starts = _assign(consumer, store, names, partition, progress)
+        with ThreadPoolExecutor(1, thread_name_prefix="restore") as writer:
+            writing: Future[None] | None = None
+            total = 0
+            for messages in _chunks(consumer, len(names), stopped):
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(_write, store, messages, names)
+                total += sum(message.error() is None for message in messages)
+                read = {str(m.topic()): (m.offset() or 0) + (m.error() is None) for m in messages}
+                starts |= read
+                progress.reading(sum(starts.values()), progress.to_read)
+                progress.tell(partition)
+            if writing is not None:
+                writing.result()
+        return total
+    finally:
+        consumer.close()
 
 
-async def _read(
-    consumer: aiokafka.AIOKafkaConsumer,
-    store: Store,
-    name: str,
-    tp: TopicPartition,
-    say: Callable[[str], None],
-) -> int:
-    consumer.assign([tp])
-    begin = (await consumer.beginning_offsets([tp]))[tp]
-    end = (await consumer.end_offsets([tp]))[tp]
-    start = max(store.meta(name) or 0, begin)
-    if start >= end:
-        return 0
-    consumer.seek(tp, start)
-    count, position, quiet = 0, start, 0
-    while position < end and quiet < 20:
-        batch = (await consumer.getmany(timeout_ms=200, max_records=ROWS)).get(tp, [])
-        position = await consumer.position(tp)
-        # Control records and compacted tails hold no rows: the position moves past them without a record.
-        quiet = 0 if batch else quiet + 1
-        if not batch:
-            continue
-        rows = {record.key: record.value for record in batch}
-        checkpoint = rows.pop(CHECKPOINT_KEY, None)
-        done = {name: batch[-1].offset + 1}
-        if name == "sequences":
-            store.write(rows, {}, done, checkpoint)
+def _config(settings: Settings) -> dict[str, object]:
+    return confluent_config(
+        settings,
+        group_id=f"{settings.app_id}-changelogs",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_partition_eof=True,
+        max_partition_fetch_bytes=8 << 20,
+        fetch_wait_max_ms=50,
+    )
+
+
+def _assign(
+    consumer: Consumer, store: Store, names: dict[str, str], partition: int, progress: Progress
+) -> dict[str, int]:
+    """Start where the store stands; returns these offsets by topic."""
+    starts, ends = {}, 0
+    for topic, name in names.items():
+        begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)
+        starts[topic] = min(max(store.meta(name) or 0, begin), end)
+        ends += end
+    progress.reading(sum(starts.values()), ends)
+    consumer.assign([TopicPartition(topic, partition, offset) for topic, offset in starts.items()])
+    return starts
+
+
+def _chunks(consumer: Consumer, topics: int, stopped: Callable[[], bool]) -> Iterator[list[Message]]:
+    """Messages until every topic's end; an end is a message with an error that carries its offset."""
+    ended: set[str] = set()
+    while len(ended) < topics and not stopped():
+        messages = consumer.consume(RECORDS, timeout=WAIT_S)
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                ended.add(str(message.topic()))
+        if messages:
+            yield messages
+
+
+def _write(store: Store, messages: list[Message], names: dict[str, str]) -> None:
+    """One WriteBatch with all rows and how far both logs are read now."""
+    rows: dict[str, dict[bytes, bytes | None]] = {name: {} for name in NAMES}
+    done: dict[str, int] = {}
+    for message in messages:
+        name = names[str(message.topic())]
+        if message.error() is None:
+            rows[name][bytes(message.key() or b"")] = message.value()
+            done[name] = (message.offset() or 0) + 1
         else:
-            store.write({}, rows, done)
-        count += len(batch)
-        if count % (20 * ROWS) < len(batch):
-            say(f"{tp.topic}-{tp.partition}: {position - start:,} of {end - start:,} changelog offsets read")
-    return count
+            done[name] = message.offset() or 0
+    checkpoint = rows["sequences"].pop(CHECKPOINT_KEY, None)
+    store.write(rows["sequences"], rows["contacts"], done, checkpoint)

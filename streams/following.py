@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import aiokafka
 from aiokafka.structs import TopicPartition
 
-from models.engine import Engine, load
+from models.engine import Engine, load, probe
 from models.featurizer import FeatureSpec
 from models.release import Card, ReleaseProblem, read
 from schemas.codec import Codec
@@ -101,6 +101,7 @@ class Following:
                 "SHA-256; promote it again if the change was meant"
             )
         engine = load(row["uri"], settings.engine, settings.device, settings.engine_threads)
+        probe(engine, release.card.features)
         if self.model is not None and engine.state_size != self.model.engine.state_size:
             raise ReleaseProblem(
                 f"release {row['release']} carries {engine.state_size} floats per shopper, the rows in use "

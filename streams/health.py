@@ -10,23 +10,31 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from faust.types import TP
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.settings import Settings
 from streams.following import Following
+from streams.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from streams.partition import Partition
 
 log = logging.getLogger("intentflow.health")
-STUCK_S = 60.0  # a partition that turned no batch over for this long is stuck: an idle one turns every second
 
 
 class Health:
     """HTTP server with both pages. /health is 503 with the reason while a partition failed or is stuck."""
 
-    def __init__(self, settings: Settings, partitions: Mapping[Any, Partition], following: Following) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        partitions: Mapping[TP, Partition],
+        following: Following,
+        watchdog: Watchdog,
+    ) -> None:
         self._settings, self._partitions, self._following = settings, partitions, following
+        self._watchdog = watchdog
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
@@ -53,19 +61,17 @@ class Health:
     def report(self) -> tuple[bool, dict[str, Any]]:
         """(healthy, page): state of every partition, the release and policy in use, the latest refusal."""
         now, partitions, healthy = time.monotonic(), {}, True
+        stuck = self._watchdog.stuck(now)
         for tp, partition in sorted(self._partitions.items()):
-            quiet = now - partition.progressed
-            stuck = partition.failure is not None or (partition.ready and quiet > STUCK_S)
-            healthy &= not stuck
-            partitions[str(tp.partition)] = {
-                "state": "failed" if partition.failure else "stuck" if stuck else partition.state,
-                "position": partition.position,
-                "seconds_since_progress": round(quiet, 1),
-            }
+            page = partition.progress.page()
+            if partition.failure is not None or tp in stuck:
+                page["state"], healthy = "failed" if partition.failure else "stuck", False
+            page["seconds_without_progress"] = round(self._watchdog.quiet(tp, now), 1)
+            partitions[str(tp.partition)] = page
         model, policy = self._following.model, self._following.policy
         page = {
             "healthy": healthy,
-            "ready": bool(partitions) and all(p.state == "live" for p in self._partitions.values()),
+            "ready": bool(partitions) and all(p.progress.state == "live" for p in self._partitions.values()),
             "release": None if model is None else model.engine.release_id,
             "engine": None if model is None else model.engine.description,
             "policy": None if policy is None else policy.version,

@@ -50,6 +50,9 @@ BATCH = Histogram(
     "Events in a batch",
     buckets=(1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 65536),
 )
+REOPENED = Counter(
+    "intentflow_partitions_reopened_total", "Partitions whose state was built anew in place", ["why"]
+)
 STAGE = Counter("intentflow_stage_seconds_total", "Compute seconds by stage of the pass", ["stage"])
 COMMIT = Counter("intentflow_commit_seconds_total", "Seconds in transactions, overlapping with compute")
 LAG = Gauge("intentflow_lag_records", "Records behind the end of the partition", ["partition"])

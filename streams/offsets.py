@@ -11,9 +11,17 @@ from faust.types import TP
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
 
+GONE = (
+    "events between are gone by the topic's retention, and going on would leave them out in silence. Raise "
+    "INTENTFLOW_RETENTION_DAYS above the longest time that a worker is away. To go on now: rebuild the state from the "
+    "archive, or accept the loss: stop the workers, delete INTENTFLOW_DATA_DIR and both changelog topics, create the "
+    "topics anew (`intentflow topics create`), and move the group (`kafka-consumer-groups --reset-offsets "
+    "--to-earliest`)"
+)
+
 
 class RetentionTooShort(RuntimeError):
-    """Events that redo needs are gone from the source topic."""
+    """Events that this group needs are gone from the source topic."""
 
 
 class Offsets:
@@ -36,8 +44,8 @@ class Offsets:
     async def redo_from(self, checkpoint: int | None, live_from: int) -> int:
         """Offset to read from so that state is complete at `live_from`.
 
-        Without a checkpoint that is the oldest retained event. Raises RetentionTooShort when a checkpoint exists but
-        events after it are gone: state would silently miss them.
+        Without a checkpoint that is the oldest retained event. Raises RetentionTooShort when events after the checkpoint
+        or after the committed offset are gone: state would silently miss them.
         """
         consumer = self._consumer(None)
         await consumer.start()
@@ -45,16 +53,13 @@ class Offsets:
             begin: int = (await consumer.beginning_offsets([self._tp]))[self._tp]
         finally:
             await consumer.stop()
-        if checkpoint is None:
-            return begin
-        if checkpoint < begin and checkpoint < live_from:
+        needed = live_from if checkpoint is None else min(checkpoint, live_from)
+        if needed < begin:
+            what = "publishing has to go on" if checkpoint is None else "redo has to start"
             raise RetentionTooShort(
-                f"{self._tp.topic}-{self._tp.partition} begins at offset {begin}, redo has to start at {checkpoint}: "
-                "events between are gone. Raise INTENTFLOW_RETENTION_DAYS above the longest time a worker is away; to "
-                "go on now, rebuild state from the archive, or delete the data folder and the changelog topics to "
-                "start with the retained events only"
+                f"{self._tp.topic}-{self._tp.partition} begins at offset {begin}, {what} at {needed}: {GONE}"
             )
-        return min(checkpoint, live_from)
+        return begin if checkpoint is None else needed
 
     async def _first(self, consumer: aiokafka.AIOKafkaConsumer) -> int:
         start = self._settings.start_from

@@ -7,6 +7,7 @@ Opening, in this order (a zombie's last commit could be missed in any other):
 4. seek the source to the redo offset of the last checkpoint; events below the committed offset build state only.
 
 Then batches: compute in the compute thread, commit on the event loop. While one partition commits, another computes.
+A store that turns out to be damaged, and a batch that raises, both mean: open again. The log has everything.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ from models.usable import Bounds
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams import changelog, metrics
+from streams.careful import NOT_THE_RECORDS, Careful, Suspect
 from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
 from streams.decode import Decoder
 from streams.following import Following
 from streams.offsets import Offsets
+from streams.progress import Progress
 from streams.rows import Rows
 from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
-from streams.store import Store
+from streams.store import Store, StoreDamaged
 from streams.transaction import Publisher
-from streams.transport import BatchConsumer
+from streams.transport import Batch, BatchConsumer
 
 log = logging.getLogger("intentflow.partition")
 WAITING_BATCHES = (
@@ -46,7 +49,10 @@ IDLE_S = 1.0
 
 
 class Partition:
-    """Everything this worker holds for one partition of behavior-events."""
+    """Everything this worker holds for one partition of behavior-events.
+
+    identity: of the topics, so that a store of others is not used; rows: slots of the matrix; block_cache: bytes.
+    """
 
     def __init__(
         self,
@@ -56,32 +62,36 @@ class Partition:
         following: Following,
         codecs: Codecs,
         compute: Executor,
+        identity: str,
         rows: int,
         block_cache: int,
     ) -> None:
-        self.tp, self.ready, self.state = tp, False, "opening"
+        self.tp = tp
+        self.progress = Progress()
         self._settings, self._consumer, self._following = settings, consumer, following
-        self._codecs, self._compute, self._rows_size, self._block_cache = codecs, compute, rows, block_cache
+        self._codecs, self._compute, self._identity = codecs, compute, identity
+        self._rows_size, self._block_cache = rows, block_cache
         self._topics = Topics(settings)
         self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
-        self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
         self._waiting = 0  # records in the queue
+        self._opening = 0  # batches of other openings are not ours
+        self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
+        self._careful = Careful(self._in_compute, self._settle)
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self._store: Store | None = None
         self._stopping = False
-        self.applied = 0  # next source offset to apply; behind `position` during redo
-        self.position = 0  # next source offset to commit
-        self.progressed = time.monotonic()
         self._written: dict[str, float] = {}
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"partition-{self.tp.partition}")
 
-    async def give(self, records: list[Any]) -> None:
+    async def give(self, batch: Batch) -> None:
         """A batch of raw records from the transport."""
-        self._queue.put_nowait(records)
-        self._waiting += len(records)
+        if batch.opening != self._opening:
+            return  # fetched before the partition was opened again, which reads it once more
+        self._queue.put_nowait(batch.records)
+        self._waiting += len(batch.records)
         if self._waiting >= WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, True)
 
@@ -90,8 +100,9 @@ class Partition:
         self._stopping = True
         self._consumer.close_partition(self.tp)
         if self._task is not None:
-            if self.state == "opening":
+            if self.progress.state == "opening":
                 self._task.cancel()
+            self._queue.put_nowait([])  # wakes a turn that waits for records
             await asyncio.wait([self._task])
 
     @property
@@ -101,40 +112,67 @@ class Partition:
             return None
         return self._task.exception()
 
+    def mark(self) -> tuple[int, ...]:
+        """Changes whenever the partition gets on: what the watchdog looks at."""
+        return (self.progress.read, self.progress.applied, self._consumer.fetched(self.tp))
+
+    def behind(self, end: int) -> bool:
+        """Whether there is something to do; end: the source partition's next offset, as the broker tells it."""
+        return self.progress.state == "opening" or self._waiting > 0 or self._consumer.fetched(self.tp) < end
+
     async def _run(self) -> None:
         try:
-            await self._open()
+            await self._following.has_model.wait()
+            await self._publisher.start()
             while not self._stopping:
-                await self._turn()
+                await self._serve()
         finally:
-            self.state = "closed"
+            self.progress.state = "closed"
             await self._publisher.stop()
             if self._store is not None:
                 await self._in_compute(self._store.close)
 
+    async def _serve(self) -> None:
+        """Open and go on until told to stop, or until state has to be built anew."""
+        try:
+            await self._open()
+            while not self._stopping:
+                await self._turn()
+        except StoreDamaged as damage:
+            metrics.REOPENED.labels("store_damaged").inc()
+            log.error("%s: deleted, it is rebuilt from the changelogs", damage)
+            await self._leave(destroy=True)
+        except Suspect as suspect:
+            metrics.REOPENED.labels("batch_raised").inc()
+            log.error("%s; opened again to find the record", suspect, exc_info=suspect.__cause__)
+            self._careful.expect(suspect)
+            await self._leave(destroy=False)
+
+    async def _leave(self, destroy: bool) -> None:
+        self.progress.state = "opening"
+        self._consumer.close_partition(self.tp)
+        self._opening, self._queue, self._waiting = 0, asyncio.Queue(), 0
+        store, self._store = self._store, None
+        if store is not None:
+            await self._in_compute(store.destroy if destroy else store.close)
+
     async def _open(self) -> None:
-        await self._following.has_model.wait()
         settings, number = self._settings, self.tp.partition
-        await self._publisher.start()
-        folder = Path(settings.data_dir) / settings.app_id / f"{self.tp.topic}-{number}"
         store = self._store = await self._in_compute(
-            Store, folder, self._block_cache, int(settings.write_buffer_bytes)
+            Store,
+            Path(settings.data_dir) / settings.app_id / f"{self.tp.topic}-{number}",
+            self._block_cache,
+            int(settings.write_buffer_bytes),
+            f"{self._identity}/{number}",
         )
         offsets = Offsets(settings, self.tp)
         live_from = await offsets.live_from()
-        read = await changelog.read_on(
-            settings,
-            store,
-            TopicPartition(self._topics.sequences_changelog, number),
-            TopicPartition(self._topics.contacts_changelog, number),
-            log.warning,
-        )
+        read = await self._read_changelogs(store)
         checkpoint = store.checkpoint()
         begin = await offsets.redo_from(None if checkpoint is None else checkpoint.redo, live_from)
         self._shoppers = self._build(store, live_from, begin)
-        self.applied, self.position = begin, live_from
-        await self._consumer.open_partition(self.tp, begin)
-        self.ready, self.state = True, "redo" if begin < live_from else "live"
+        self._opening = await self._consumer.open_partition(self.tp, begin)
+        self.progress.opened(begin, live_from)
         log.warning(
             "partition %d open: %d changelog records read, redo from %d, live from %d",
             number,
@@ -142,6 +180,25 @@ class Partition:
             begin,
             live_from,
         )
+
+    async def _read_changelogs(self, store: Store) -> int:
+        names = (self._topics.sequences_changelog, self._topics.contacts_changelog)
+        reading = asyncio.ensure_future(
+            asyncio.to_thread(
+                changelog.read_on,
+                self._settings,
+                store,
+                *names,
+                self.tp.partition,
+                self.progress,
+                lambda: self._stopping,
+            )
+        )
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await reading  # it sees that we stop, and must be through before the store is closed
+            raise
 
     def _build(self, store: Store, live_from: int, begin: int) -> Shoppers:
         settings, model = self._settings, self._following.model
@@ -172,33 +229,48 @@ class Partition:
         try:
             records = await asyncio.wait_for(self._take(), IDLE_S)
         except TimeoutError:
-            work = await self._in_compute(shoppers.idle, self.applied)
-        else:
+            self.progress.passed(self._consumer.fetched(self.tp))
+            await self._settle(await self._in_compute(shoppers.idle, self.progress.applied))
+            return
+        if not records:
+            return
+        if self._careful.wanted(records):
+            await self._careful.process(shoppers, records)
+            return
+        try:
             work = await self._in_compute(shoppers.process, records)
-        self.applied = work.next_offset
-        if work.live:
-            await self._commit(shoppers, work)
-        self.progressed = time.monotonic()
-        if self.state == "redo":
-            metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
-            self.state = "live" if work.next_offset >= shoppers.live_from else "redo"
-        self._gauge(shoppers, work)
+        except NOT_THE_RECORDS:
+            raise
+        except Exception as fault:
+            raise Suspect(records[0].offset, records[-1].offset) from fault
+        await self._settle(work)
 
     async def _take(self) -> list[Any]:
         """What is waiting, as one batch: while a transaction is under way small fetches add up."""
         records = await self._queue.get()
         while not self._queue.empty() and len(records) < self._settings.batch_records:
-            records = records + self._queue.get_nowait()
+            records = [*records, *self._queue.get_nowait()]
         self._waiting -= len(records)
         if self._waiting < WAITING_BATCHES * self._settings.batch_records and not self._stopping:
             self._consumer.hold(self.tp, False)
         return records
 
+    async def _settle(self, work: Work) -> None:
+        """Commit what a batch produced, and book it."""
+        shoppers, redo = self._shoppers, self.progress.state == "redo"
+        assert shoppers is not None
+        if work.live:
+            await self._commit(shoppers, work)
+        self.progress.applied_to(work.next_offset)
+        if redo:
+            metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
+            self.progress.tell(self.tp.partition)
+        self._gauge(shoppers, work)
+
     async def _commit(self, shoppers: Shoppers, work: Work) -> None:
         begun = time.monotonic()
         outputs = await self._in_compute(self._outputs, shoppers, work)
-        self.position = max(self.position, work.next_offset)
-        last = await self._publisher.publish(outputs, self.position)
+        last = await self._publisher.publish(outputs, max(shoppers.live_from, work.next_offset))
         names = {self._topics.sequences_changelog: "sequences", self._topics.contacts_changelog: "contacts"}
         done = {name: last[topic] for topic, name in names.items() if topic in last}
         await self._in_compute(shoppers.settle, work, done)

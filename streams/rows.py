@@ -8,13 +8,14 @@ function of the shopper's events up to its `applied` offset.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.events import EVENT
 from models.featurizer import CONTEXT
+from streams.store import StoreProblem
 
 Array = npt.NDArray[Any]
 Slots = npt.NDArray[np.int64]
@@ -32,16 +33,27 @@ META = np.dtype(
 )
 
 
-class RowsTooSmall(ValueError):
+class RowsTooSmall(RuntimeError):
     """The matrix cannot hold one batch: INTENTFLOW_HOT_ROWS is too small for INTENTFLOW_BATCH_RECORDS."""
 
 
 def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
-    """Stored form of a row: meta, ids of the ring (u8), the ring (EVENT), hidden state (f2, the model's layout)."""
+    """Stored form of a row: meta, ids of the ring (u8), the ring (EVENT), hidden state (f4, the model's layout)."""
     return np.dtype(
-        [("meta", META), ("ids", "<u8", (ring,)), ("ring", EVENT, (ring,)), ("hidden", "<f2", (state,))],
+        [("meta", META), ("ids", "<u8", (ring,)), ("ring", EVENT, (ring,)), ("hidden", "<f4", (state,))],
         align=False,
     )
+
+
+class Saved(NamedTuple):
+    """Rows at one moment."""
+
+    slots: Slots
+    meta: Array
+    ids: Array
+    ring: Array
+    hidden: Array
+    dirty: Array
 
 
 class Rows:
@@ -88,6 +100,18 @@ class Rows:
         self._recent[slots] = True
         return slots
 
+    def copy(self, slots: Slots) -> Saved:
+        """These rows as they are now, for `put_back`. slots: each once."""
+        return Saved(
+            slots, self.meta[slots], self.ids[slots], self.ring[slots], self.hidden[slots], self.dirty[slots]
+        )
+
+    def put_back(self, saved: Saved) -> None:
+        """Undo what was done to the rows since `copy`."""
+        at = saved.slots
+        self.meta[at], self.ids[at], self.ring[at] = saved.meta, saved.ids, saved.ring
+        self.hidden[at], self.dirty[at] = saved.hidden, saved.dirty
+
     def take(self, slots: Slots) -> dict[bytes, bytes]:
         """Stored form of these rows by key, and they count as clean: they go out with the running transaction."""
         self.dirty[slots] = False
@@ -102,7 +126,7 @@ class Rows:
         }
 
     def packed(self, slots: Slots) -> npt.NDArray[np.void]:
-        """Rows as structured array (N,) of `row_dtype`, the hidden state rounded to fp16."""
+        """Rows as structured array (N,) of `row_dtype`."""
         data = np.empty(len(slots), self.stored)
         data["meta"], data["ids"], data["ring"] = self.meta[slots], self.ids[slots], self.ring[slots]
         data["hidden"] = self.hidden[slots]
@@ -131,10 +155,10 @@ class Rows:
         for at, user in enumerate(users):
             value = self.evicted.get(user, values[at])
             if value is not None and len(value) != width:
-                raise ValueError(
+                raise StoreProblem(
                     f"stored row of shopper {user!r} has {len(value)} bytes, this worker's rows have {width}: "
-                    "ring_events or the model's state size changed; delete the worker's data folder and let it "
-                    "rebuild from the changelog's source events"
+                    "INTENTFLOW_RING_EVENTS or the model's state size changed. Put it back, or delete data folder and "
+                    "changelog topics: rows are then redone from the retained events"
                 )
             values[at] = value
         return values

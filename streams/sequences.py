@@ -25,10 +25,14 @@ CHUNK = 1024  # shoppers per model call: their hidden states in and out stay in 
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a batch of N events. trunk f4 (N, T) holds a row for each event with `scored`."""
+    """What became of a batch of N events. trunk f4 (N, T) holds a row for each event with `scored`.
+
+    failed: the model gave no finite numbers; the event counts in ring and counters, the model's state stays as it was.
+    """
 
     trunk: npt.NDArray[np.float32]
     scored: npt.NDArray[np.bool_]
+    failed: npt.NDArray[np.bool_]
     doubles: int = 0
     late: int = 0
     too_late: int = 0
@@ -58,7 +62,9 @@ class Sequences:
         Events of one shopper go in rounds: round r holds every shopper's r-th event of the batch.
         """
         n = len(slots)
-        done = Applied(np.zeros((n, self.engine.trunk_size), np.float32), np.zeros(n, bool))
+        done = Applied(
+            np.zeros((n, self.engine.trunk_size), np.float32), np.zeros(n, bool), np.zeros(n, bool)
+        )
         if n == 0:
             return done
         self._renew(np.unique(slots), done)
@@ -94,15 +100,24 @@ class Sequences:
         rows, features = self._rows, featurize(events, context, self._spec)
         for start in range(0, len(slots), CHUNK):
             part = slice(start, start + CHUNK)
-            trunk, hidden = self.engine.step(
+            trunk, hidden, good = self._model_step(
                 features.ids[part], features.dense[part], rows.hidden[slots[part]]
             )
             rows.hidden[slots[part]] = hidden
             done.trunk[at[part]] = trunk
-        done.scored[at] = True
+            done.scored[at[part]] = good
+            done.failed[at[part]] = ~good
         self._push(slots, events, ids)
         rows.meta["context"][slots] = step_context(events, context, self._spec)
         rows.meta["release"][slots] = self._release
+
+    def _model_step(self, ids: Array, dense: Array, hidden: Array) -> tuple[Array, Array, Array]:
+        """trunk, hidden and which rows are finite; the others keep the state that they had."""
+        trunk, after = self.engine.step(ids, dense, hidden)
+        good = np.isfinite(trunk.sum(1))
+        if not good.all():
+            after[~good] = hidden[~good]
+        return trunk, after, good
 
     def _push(self, slots: Slots, events: Array, ids: Array) -> None:
         rows, meta, ring = self._rows, self._rows.meta, self._rows.ring_size
@@ -133,8 +148,8 @@ class Sequences:
                 held, held_ids = held[1:], held_ids[1:]
             rows.ring[slot, : len(held)], rows.ids[slot, : len(held)] = held, held_ids
             meta["length"][slot], meta["head"][slot] = len(held), len(held) % rows.ring_size
-        done.trunk[at] = self.rebuild(slots)
-        done.scored[at] = True
+        done.trunk[at], good = self.rebuild(slots)
+        done.scored[at], done.failed[at] = good, ~good
 
     def _in_order(self, slot: int) -> tuple[Array, Array]:
         meta, ring = self._rows.meta[slot], self._rows.ring_size
@@ -149,25 +164,29 @@ class Sequences:
             self.rebuild(stale)
             done.rebuilt += len(stale)
 
-    def rebuild(self, slots: Slots) -> npt.NDArray[np.float32]:
-        """Run the model over the rings (S,) from a zero state; returns the trunk (S, T) after the newest event."""
+    def rebuild(self, slots: Slots) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Run the model over the rings (S,) from a zero state.
+
+        Returns the trunk (S, T) after the newest event, and whether that one is finite (S,).
+        """
         rows, meta = self._rows, self._rows.meta
         length = meta["length"][slots].astype(np.int64)
         start = (meta["head"][slots].astype(np.int64) - length) % rows.ring_size
         context = meta["base"][slots]
         hidden = np.zeros((len(slots), rows.state_size), np.float32)
         trunk = np.zeros((len(slots), self.engine.trunk_size), np.float32)
+        good = np.ones(len(slots), bool)
         for place in range(int(length.max(initial=0))):
             has = np.flatnonzero(length > place)
             events = rows.ring[slots[has], (start[has] + place) % rows.ring_size]
             features = featurize(events, context[has], self._spec)
-            trunk[has], hidden[has] = self.engine.step(features.ids, features.dense, hidden[has])
+            trunk[has], hidden[has], good[has] = self._model_step(features.ids, features.dense, hidden[has])
             context[has] = step_context(events, context[has], self._spec)
         rows.hidden[slots] = hidden
         meta["context"][slots] = context
         meta["release"][slots] = self._release
         rows.dirty[slots] = True
-        return trunk
+        return trunk, good
 
 
 def _rounds(slots: Slots) -> list[Array]:

@@ -84,25 +84,54 @@ class Shoppers:
             self.sequences.use(model.engine)
         self.policy = policy
 
-    def process(self, records: Sequence[Any]) -> Work:
-        """One batch of raw records in offset order. Raises only for faults of ours: every bad record is a dead letter."""
+    def process(self, records: Sequence[Any], undoable: bool = False) -> Work:
+        """One batch of raw records in offset order. Raises only for faults of ours: every bad record is a dead letter.
+
+        undoable: when it raises, rows and contacts are as they were before; else they are lost.
+        """
         lap = self.stages.begin()
         events, dead = self._decoder.decode(records)
         lap("decode")
         slots = self.rows.locate(events.users)
         lap("rows")
+        if not undoable:
+            return self._process(records, events, dead, slots, lap)
+        before = self.rows.copy(np.unique(slots))
+        try:
+            return self._process(records, events, dead, slots, lap)
+        except Exception:
+            self.rows.put_back(before)
+            self.contacts.discard()
+            raise
+
+    def _process(
+        self, records: Sequence[Any], events: Events, dead: list[Dead], slots: Array, lap: Any
+    ) -> Work:
         applied = self.sequences.apply(slots, events.events, events.ids, events.offsets)
         lap("step")
         work = Work(
             int(records[-1].offset) + 1, events=len(events), oldest=int(records[0].timestamp), applied=applied
         )
         if work.next_offset > self.live_from:
-            publish = np.flatnonzero(applied.scored & (events.offsets >= self.live_from))
-            self._score(work, events, applied, self._thin(slots, events, publish), lap)
+            fresh = events.offsets >= self.live_from
+            publish = np.flatnonzero(applied.scored & fresh)
+            unscored = self._score(work, events, applied, self._thin(slots, events, publish), lap)
+            dead = dead + _not_finite(
+                records, events.offsets[np.union1d(np.flatnonzero(applied.failed & fresh), unscored)]
+            )
             self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
         self._checkpoint(work)
         work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
         lap("checkpoint")
+        return work
+
+    def poisoned(self, record: Any, fault: Exception) -> Work:
+        """In place of `process` for a record over which the pass raises: a dead letter, and no shopper's row changes."""
+        work = Work(int(record.offset) + 1, oldest=int(record.timestamp))
+        if work.next_offset > self.live_from:
+            self._bury(work, [Dead(record, "poisoned", f"{type(fault).__name__}: {fault}")], None)
+        self._checkpoint(work)
+        work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
         return work
 
     def idle(self, offset: int) -> Work:
@@ -120,12 +149,17 @@ class Shoppers:
         self.rows.settled()
         self.contacts.settle()
 
-    def _score(self, work: Work, events: Events, applied: Applied, at: Array, lap: Any) -> None:
+    def _score(self, work: Work, events: Events, applied: Applied, at: Array, lap: Any) -> Array:
+        """Scores, predictions and decisions of the events `at`; returns those of them that the heads cannot score."""
         if not len(at):
-            return
+            return at
         engine = self._model.engine
-        columns = events.columns if len(at) == len(events) else events.columns.take(at)
         scores = engine.heads(applied.trunk if len(at) == len(events) else applied.trunk[at])
+        finite = scores.finite()
+        unscored = at[~finite]
+        if len(unscored):
+            at, scores = at[finite], scores.only(finite)
+        columns = events.columns if len(at) == len(events) else events.columns.take(at)
         lap("heads")
         now = int(time.time() * 1000)
         event_ids = columns.column("event_id").to_pylist()
@@ -147,6 +181,7 @@ class Shoppers:
                 self.contacts.put(user, self.contacts.get(user).told(channel, granted))
         self._keep_contacts(work)
         lap("decide")
+        return unscored
 
     def _scored(
         self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores, consents: Consents
@@ -186,14 +221,14 @@ class Shoppers:
             values = self.contacts.encode(changes)
             work.contacts = {user.encode(): value for (user, _), value in zip(changes, values, strict=True)}
 
-    def _bury(self, work: Work, dead: list[Dead], applied: Applied) -> None:
+    def _bury(self, work: Work, dead: list[Dead], applied: Applied | None) -> None:
         if dead:
             work.records["dead_letter"] = list(
                 dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000))
             )
         for letter in dead:
             work.reasons[letter.reason] = work.reasons.get(letter.reason, 0) + 1
-        if applied.doubles:
+        if applied is not None and applied.doubles:
             work.reasons["double"] = applied.doubles
 
     def _checkpoint(self, work: Work) -> None:
@@ -219,6 +254,15 @@ class Shoppers:
         _, from_end = np.unique(slots[at][::-1], return_index=True)
         consents = at[events.events["type"][at] == TYPE_CODE["consent"]]
         return np.union1d(at[len(at) - 1 - from_end], consents)
+
+
+def _not_finite(records: Sequence[Any], offsets: Array) -> list[Dead]:
+    """Dead letters of the events at these offsets, whose scores are no numbers."""
+    if not len(offsets):
+        return []
+    wanted = set(offsets.tolist())
+    message = "the release gives no finite score for this event; promote another release, then redrive"
+    return [Dead(record, "not_finite", message) for record in records if record.offset in wanted]
 
 
 def _consents(columns: Any, types: Array) -> tuple[Consents, int]:

@@ -1,55 +1,97 @@
 """One partition's RocksDB: cold sequence rows, contacts, and how far both changelogs have been read.
 
 Keys carry a one-byte prefix: `s` sequence row, `c` contact, `m` meta. Everything of one commit is one WriteBatch, so
-the offsets in the store never run ahead of or behind the rows.
+the offsets in the store never run ahead of or behind the rows. RocksDB's own write-ahead log is off: what a crash
+takes from its memory is in the changelogs, and the offsets that it took with it say from where to read them again.
+
+A store that is damaged, or that belongs to another topic or partition, is said to be so, deleted and begun anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
+log = logging.getLogger("intentflow.store")
 SEQUENCE, CONTACT, META = b"s", b"c", b"m"
+IDENTITY = META + b"identity"
 CHECKPOINT_KEY = b"\x00checkpoint"  # no user_id starts with a zero byte: decode refuses control characters
+# What RocksDB says when nothing is wrong with the files: another process has them, or the machine denies something.
+DENIED = ("lock hold", "lock file", "No space left", "Permission denied", "Read-only", "Too many open files")
 
 
 class StoreProblem(RuntimeError):
-    """The store cannot be opened or read; the message says what to do."""
+    """The store cannot be opened, read or written; the message says what to do."""
+
+
+class StoreDamaged(StoreProblem):
+    """The store's files are not what was written: `destroy` it and open it again."""
 
 
 class Store:
-    """RocksDB of one partition with bounded memory: `block_cache` + 2 × `write_buffer` bytes."""
+    """RocksDB of one partition with bounded memory: `block_cache` + 2 × `write_buffer` bytes.
 
-    def __init__(self, folder: Path, block_cache: int, write_buffer: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(write_buffer)
-        options.set_max_write_buffer_number(2)
-        options.set_max_open_files(256)
-        table = BlockBasedOptions()
-        table.set_block_cache(Cache(block_cache))
-        table.set_bloom_filter(10, False)
-        options.set_block_based_table_factory(table)
+    identity: names topics and partition; a folder with another one is not used. Raises StoreProblem when the folder
+    cannot be used at all.
+    """
+
+    def __init__(self, folder: Path, block_cache: int, write_buffer: int, identity: str = "") -> None:
+        self._folder, self._sizes, self._identity = folder, (block_cache, write_buffer), identity.encode()
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True  # type: ignore[method-assign, assignment]  # a property in truth
         try:
-            self._db = Rdict(str(folder), options)
+            self._open()
+        except StoreDamaged as damage:
+            log.error("%s: deleted, it is rebuilt from the changelogs", damage)
+            self._delete()
+            self._open()
+
+    def _open(self) -> None:
+        self._db = self._try(lambda: Rdict(str(self._folder), _options(*self._sizes)))
+        found = self._try(lambda: self._db.get(IDENTITY))
+        if found is None:
+            self._db.put(IDENTITY, self._identity)
+        elif found != self._identity:
+            self._db.close()
+            raise StoreDamaged(
+                f"the store in {self._folder} belongs to {found.decode()}, not to {self._identity.decode()}"
+            )
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
         except Exception as problem:
-            raise StoreProblem(
-                f"cannot open the store in {folder}: {problem}. If another worker uses this folder give each worker its "
-                "own INTENTFLOW_DATA_DIR; if the files are damaged delete the folder: it is rebuilt from the changelog"
-            ) from None
+            if any(word in str(problem) for word in DENIED):
+                raise StoreProblem(
+                    f"the store in {self._folder} cannot be used: {problem}. If another worker uses this folder give each "
+                    "worker its own INTENTFLOW_DATA_DIR; else give this one space and rights"
+                ) from None
+            raise StoreDamaged(f"the store in {self._folder} is damaged: {problem}") from None
+
+    def destroy(self) -> None:
+        """Close the store and delete its files."""
+        self._db.close()
+        self._delete()
+
+    def _delete(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def sequences(self, users: list[bytes]) -> list[bytes | None]:
-        """Stored rows by shopper, None where there is none: one multi-get."""
-        return cast("list[bytes | None]", self._db.get([SEQUENCE + user for user in users]))
+        """Stored rows by shopper, None where there is none: one multi-get. Raises StoreDamaged, as `contacts` does."""
+        return self._get([SEQUENCE + user for user in users])
 
     def contacts(self, users: list[str]) -> list[bytes | None]:
         """Stored contacts by shopper, None where there is none."""
-        return cast("list[bytes | None]", self._db.get([CONTACT + user.encode() for user in users]))
+        return self._get([CONTACT + user.encode() for user in users])
+
+    def _get(self, keys: list[bytes]) -> list[bytes | None]:
+        return cast("list[bytes | None]", self._try(lambda: self._db.get(keys)))
 
     def meta(self, name: str) -> int | None:
         """A kept number: `sequences` and `contacts` hold the next changelog offset to read."""
@@ -79,10 +121,23 @@ class Store:
             batch.put(META + name.encode(), str(number).encode())
         if checkpoint is not None:
             batch.put(META + b"checkpoint", checkpoint)
-        self._db.write(batch)
+        self._try(lambda: self._db.write(batch, self._unlogged))
 
     def close(self) -> None:
         self._db.close()
+
+
+def _options(block_cache: int, write_buffer: int) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(write_buffer)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(256)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(block_cache))
+    table.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(table)
+    return options
 
 
 class Checkpoint:

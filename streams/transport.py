@@ -1,28 +1,42 @@
 """Batch transport: Faust's aiokafka transport, but an agent gets one event per (partition, up to N records).
 
-The value of such an event is the list of raw aiokafka records, undecoded. Acknowledging and committing are not
+The value of such an event is a `Batch` of raw aiokafka records, undecoded. Acknowledging and committing are not
 Faust's business here: the partition commits its offset in its own transaction (streams/transaction.py), so `ack` and
 `commit` do nothing. Partitions are fetched only while they are open for reading (`open_partition`), which is also
-where the position is set to the redo offset.
+where the position is set to the redo offset. A batch tells at which opening it was fetched: when a partition was opened
+again, what is still on its way from before must not be applied.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import aiokafka
 import faust
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
+from streams.offsets import GONE, RetentionTooShort
+
+QUIET_WAIT_MS = 500
+BUSY_BYTES = 1 << 20
+
+
+class Batch(NamedTuple):
+    """Records of one partition in offset order. opening: the partition's opening at which they were fetched."""
+
+    opening: int
+    records: list[Any]
 
 
 class RawBatches(faust.Schema[Any, Any]):
-    """Hands the list of raw records through as the event's value."""
+    """Hands the batch through as the event's value."""
 
     def loads_key(self, app: Any, message: Message, **kwargs: Any) -> Any:
         return message.key
@@ -32,7 +46,16 @@ class RawBatches(faust.Schema[Any, Any]):
 
 
 class BatchThread(driver.AIOKafkaConsumerThread):
-    """The thread that fetches and heartbeats, with the clients' security settings and read_committed."""
+    """The thread that fetches and heartbeats, with the clients' security settings and read_committed.
+
+    Fetching, seeking and counting openings all happen in this thread: so a batch and its opening belong together.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answered = 0.0  # when records came last, monotonic seconds
+        self._openings: dict[TopicPartition, int] = {}
+        self.positions: dict[TopicPartition, int] = {}  # next offset to fetch, markers of transactions passed
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
@@ -44,16 +67,44 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # never skip what retention took: see Offsets.redo_from
             isolation_level="read_committed",
             max_poll_records=settings.batch_records,
             max_partition_fetch_bytes=max(4 << 20, settings.max_event_bytes),
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=QUIET_WAIT_MS,
             max_poll_interval_ms=1_000_000,
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_s * 300),
             rebalance_timeout_ms=60_000,
         )
+
+    async def _fetch_records(  # type: ignore[override]
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[Any, Batch]:
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records) or {}
+        self._pace(consumer, sum(map(len, fetched.values())))
+        for tp in self._openings.keys() & consumer.assignment():
+            self.positions[tp] = await consumer.position(tp)
+        return {tp: Batch(self._openings.get(tp, 0), records) for tp, records in fetched.items()}
+
+    def _pace(self, consumer: Any, count: int) -> None:
+        """While more than one record comes in `fetch_max_wait_ms`, let the broker collect them for that long; else have
+        it answer at the first one. The fetcher's own settings are private in aiokafka: a test guards them."""
+        now, wait_ms = time.monotonic(), cast(BatchTransport, self.transport).settings.fetch_max_wait_ms
+        busy = count * wait_ms > (now - self._answered) * 1000
+        self._answered = now
+        consumer._fetcher._fetch_min_bytes = BUSY_BYTES if busy else 1
+        consumer._fetcher._fetch_max_wait_ms = wait_ms if busy else QUIET_WAIT_MS
+
+    async def seek_and_open(self, tp: TopicPartition, offset: int) -> int:
+        """Go on at `offset`; returns the number of this opening, which batches from now on carry."""
+        self._ensure_consumer().seek(tp, offset)
+        self._openings[tp], self.positions[tp] = self._openings.get(tp, 0) + 1, offset
+        return self._openings[tp]
 
 
 class BatchConsumer(driver.Consumer):
@@ -62,55 +113,68 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._open: set[TP] = set()
+        self._held: set[TP] = set()  # open, but not asked for: what was fetched before is still delivered
 
     def _new_consumer_thread(self) -> BatchThread:
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """One message per partition with records; its value is the list of records, its offset the first one's."""
-        records, _ = await self._wait_next_records(timeout)
+        """One message per partition with records; its value is a Batch, its offset the first record's."""
+        try:
+            records, _ = await self._wait_next_records(timeout)
+        except OffsetOutOfRangeError as gone:
+            await self.app.crash(RetentionTooShort(f"{gone}: {GONE}"))
+            return
         generation = self.app.consumer_generation_id
         for tp, batch in (records or {}).items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # a rebalance began: the partition's position is set anew when it is opened again
-            if batch and tp in self._open:
+            if batch.records and tp in self._open:
                 yield TP(*tp), self._batch_message(TP(*tp), batch)
 
-    def _batch_message(self, tp: TP, records: list[Any]) -> Message:
-        first = records[0]
-        message = self._to_message(tp, first)
+    def _batch_message(self, tp: TP, batch: Batch) -> Message:
+        message = self._to_message(tp, batch.records[0])
         message.key, message.headers = None, None
-        message.value = cast(Any, records)
+        message.value = cast(Any, batch)
         return message
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
         """Only partitions open for reading count here, not Faust's paused, resumed and buffered ones."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
-        wanted = self._open & self.assignment()
+        wanted = (self._open - self._held) & self.assignment()
         if not wanted:
             await self.sleep(0.02)
             return {}, wanted
         return await self._getmany(active_partitions=wanted, timeout=timeout), wanted
 
-    async def open_partition(self, tp: TP, offset: int) -> None:
-        """Read from `offset` on. Raises the driver's error when the partition is no longer assigned."""
-        await self._thread.call_thread(self._thread_seek, tp, offset)
+    async def open_partition(self, tp: TP, offset: int) -> int:
+        """Read from `offset` on; returns the number of this opening. Raises the driver's error when the partition is
+        no longer assigned."""
+        thread = cast(BatchThread, self._thread)
+        opening: int = await thread.call_thread(
+            thread.seek_and_open, TopicPartition(tp.topic, tp.partition), offset
+        )
         self._read_offset[tp] = None  # redo reads what was read before: no "dropped message" guard
+        self._held.discard(tp)
         self._open.add(tp)
+        return opening
 
-    async def _thread_seek(self, tp: TP, offset: int) -> None:
-        self._thread._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), offset)
+    def fetched(self, tp: TP) -> int:
+        """Next offset that will be fetched; -1 before the partition was opened."""
+        positions = cast(BatchThread, self._thread).positions
+        return positions.get(TopicPartition(tp.topic, tp.partition), -1)
 
     def close_partition(self, tp: TP) -> None:
         self._open.discard(tp)
+        self._held.discard(tp)
 
     def hold(self, tp: TP, full: bool) -> None:
         """Backpressure: stop or resume fetching a partition whose queue is full."""
         if full:
-            self._open.discard(tp)
+            self._held.add(tp)
         else:
-            self._open.add(tp)
+            self._held.discard(tp)
 
     async def perform_seek(self) -> None:
         """Nothing: positions are set by `open_partition`, once the partition's state is ready."""

@@ -24,7 +24,7 @@ def same(one: np.void, other: np.void) -> None:
     assert one["meta"] == other["meta"]
     assert (one["ids"] == other["ids"]).all()
     assert (one["ring"] == other["ring"]).all() or one["ring"].tobytes() == other["ring"].tobytes()
-    np.testing.assert_allclose(one["hidden"].astype("f4"), other["hidden"].astype("f4"), atol=2e-3)
+    np.testing.assert_allclose(one["hidden"].astype("f4"), other["hidden"].astype("f4"), atol=1e-5)
 
 
 def log_of(seed: int, events: int, users: int) -> list[dict[str, object]]:

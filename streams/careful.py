@@ -1,0 +1,76 @@
+"""A batch that raised is taken apart until the record that does it stands alone.
+
+Only records that the first attempt named are handled this way: pieces are halved, each piece can be undone and is
+committed by itself, so that one poisoned record costs no other its prediction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from streams.rows import RowsTooSmall
+from streams.shoppers import Shoppers, Work
+from streams.store import StoreProblem
+
+log = logging.getLogger("intentflow.careful")
+NOT_THE_RECORDS = (StoreProblem, RowsTooSmall, OSError, MemoryError)
+IN_A_ROW = 64  # records that raise one after another: then it is not the records
+
+
+class Suspect(RuntimeError):
+    """The pass raised over these records; its cause says why. State in memory is lost: open the partition again."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(f"the pass over offsets {first} to {last} raised")
+        self.first, self.last = first, last
+
+
+class Careful:
+    """Takes suspected records through the pass in pieces.
+
+    compute: runs a function in the compute thread; settle: commits what a piece produced.
+    """
+
+    def __init__(
+        self, compute: Callable[..., Awaitable[Work]], settle: Callable[[Work], Awaitable[None]]
+    ) -> None:
+        self._compute, self._settle = compute, settle
+        self._suspect: Suspect | None = None
+        self._in_a_row = 0
+
+    def expect(self, suspect: Suspect) -> None:
+        """Handle these records with care when they come again."""
+        self._suspect = suspect
+
+    def wanted(self, records: list[Any]) -> bool:
+        """Whether the batch holds a suspected record."""
+        suspect = self._suspect
+        return (
+            suspect is not None and records[0].offset <= suspect.last and records[-1].offset >= suspect.first
+        )
+
+    async def process(self, shoppers: Shoppers, records: list[Any]) -> None:
+        """All of the batch. Raises the pass's error when it is not the records, or when everything raises."""
+        pieces = [records]
+        while pieces:
+            piece = pieces.pop()
+            try:
+                work = await self._compute(shoppers.process, piece, True)
+                self._in_a_row = 0
+            except NOT_THE_RECORDS:
+                raise
+            except Exception as fault:
+                if len(piece) > 1:
+                    half = len(piece) // 2
+                    pieces += [piece[half:], piece[:half]]
+                    continue
+                self._in_a_row += 1
+                if self._in_a_row >= IN_A_ROW:
+                    raise
+                log.error("record at offset %d raises, it goes to dead-letters: %r", piece[0].offset, fault)
+                work = await self._compute(shoppers.poisoned, piece[0], fault)
+            await self._settle(work)
+        if self._suspect is not None and records[-1].offset >= self._suspect.last:
+            self._suspect = None
