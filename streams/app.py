@@ -16,6 +16,7 @@
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
     commit         transaction.py    outputs, changelogs and offset together
     recovery       partition.py      open: fence, committed offset, changelog.py, redo, live; careful.py: a batch that raises
+    standby        standby.py        warm copies of other workers' partitions; assignment.py gives them out
     liveness       watchdog.py       a partition that should get on and does not ends the worker; health.py tells
 
 The event log is the write-ahead log: a row is written at checkpoints only and is redone from the events after them.
@@ -26,6 +27,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from faust.types import TP, StreamT
@@ -33,15 +36,19 @@ from faust.types import TP, StreamT
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics, identity
+from streams.assignment import OWNED, WarmAssignor
 from streams.following import Following
 from streams.health import Health
 from streams.partition import Partition
 from streams.stages import Codecs
+from streams.standby import Standbys
+from streams.store import Store
 from streams.transport import Batch, BatchApp, BatchConsumer, RawBatches
 from streams.watchdog import Stuck, Watchdog
 
 log = logging.getLogger("intentflow.worker")
 WATCH_S = 0.5
+STANDBY_CACHE = 1 << 20  # bytes of block cache per warm copy: it is only written
 
 
 def create_app(settings: Settings) -> BatchApp:
@@ -85,18 +92,22 @@ def create_app(settings: Settings) -> BatchApp:
 
 
 class Workers:
-    """The partitions of this process, their compute thread and what they share."""
+    """The partitions of this process, its warm copies of others, the compute thread and what they share."""
 
     def __init__(self, app: BatchApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._copying = ThreadPoolExecutor(settings.partitions, thread_name_prefix="standby")
         registry = open_registry(settings)
         self._codecs = Codecs(registry)
         self.following = Following(settings, registry)
         self._partitions: dict[TP, Partition] = {}
+        self._parked: dict[TP, Partition] = {}
         self._identity = identity(settings)
+        self._standbys = Standbys(settings, partial(self._open_store, STANDBY_CACHE), self._copying)
+        app.assignor_of_partitions = WarmAssignor(settings.standby_replicas, self._warm)
         self._watchdog = Watchdog(settings, self._partitions, self._give_up)
-        self._health = Health(settings, self._partitions, self.following, self._watchdog)
+        self._health = Health(settings, self._partitions, self._standbys, self.following, self._watchdog)
 
     async def give(self, tp: TP, batch: Batch) -> None:
         partition = self._partitions.get(tp)
@@ -107,26 +118,38 @@ class Workers:
         """Open these partitions in the background; each reads only once its state is ready."""
         self._health.start()
         self._watchdog.start()
+        await asyncio.gather(*(self._parked.pop(tp).stop() for tp in self._parked.keys() - tps))
+        await self._standbys.keep(set(self._app.assignor_of_partitions.standby))
         share = max(len(tps), 1)
         for tp in tps - self._partitions.keys():
-            partition = Partition(
+            partition = self._parked.pop(tp, None) or Partition(
                 self._settings,
                 tp,
                 self._consumer,
                 self.following,
                 self._codecs,
                 self._compute,
-                self._identity,
-                rows=max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
-                block_cache=max(int(self._settings.block_cache_bytes) // share, 1 << 20),
+                partial(self._open_store, max(int(self._settings.block_cache_bytes) // share, 1 << 20)),
+                max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
             )
             self._partitions[tp] = partition
             partition.start()
 
     async def revoke(self, tps: set[TP]) -> None:
-        """Finish and commit what is in work, then let go."""
-        leaving = [self._partitions.pop(tp) for tp in tps if tp in self._partitions]
-        await asyncio.gather(*(partition.stop() for partition in leaving))
+        """Finish and commit what is in work; a rebalance mostly brings the same partitions back."""
+        leaving = {tp: self._partitions.pop(tp) for tp in tps if tp in self._partitions}
+        await asyncio.gather(*(partition.park() for partition in leaving.values()))
+        self._parked |= leaving
+
+    def _warm(self) -> dict[int, int]:
+        """How far this worker has the state of which partition."""
+        mine = {tp.partition: OWNED for tp in [*self._partitions, *self._parked]}
+        return self._standbys.offsets() | mine
+
+    def _open_store(self, block_cache: int, number: int) -> Store:
+        settings, name = self._settings, Topics(self._settings).behavior_events
+        folder = Path(settings.data_dir) / settings.app_id / f"{name}-{number}"
+        return Store(folder, block_cache, int(settings.write_buffer_bytes), f"{self._identity}/{number}")
 
     async def watch(self) -> None:
         """A partition that failed has an unknown state in memory: end the process, the log has everything."""
@@ -143,7 +166,11 @@ class Workers:
         asyncio.run_coroutine_threadsafe(self._app.crash(stuck), self._app.loop)
 
     async def close(self) -> None:
+        """Drain: commit what is in work, then let everything go."""
         await self.revoke(set(self._partitions))
+        await asyncio.gather(*(partition.stop() for partition in self._parked.values()))
+        self._parked.clear()
+        await self._standbys.keep(set())
         self._watchdog.stop()
         self._health.stop()
         self._compute.shutdown(wait=True)

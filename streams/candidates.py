@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.events import EVENT_TYPES
-from streams.contacts import Sent
+from streams.contacts import Said, Sent
 from streams.policy import KINDS, Campaign, Policy, unknown_scores
 
 _HOUR = 3_600_000  # ms
@@ -32,7 +32,7 @@ class Scored:
     categories: Sequence[str]  # the release's category vocabulary
     popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
     release: str
-    consents: Sequence[tuple[int, str, bool]] = field(default=())  # (row, channel, granted), rows rising
+    said: Sequence[Said] = field(default=())  # rows rising
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -35,27 +36,83 @@ def read_on(
     It blocks: run it in a thread. Call it only after the partition's producer is started: a zombie's last commit is then
     in the log or never will be. Returns early when `stopped()`. Raises KafkaException when the broker refuses.
     """
-    names = dict(zip((sequences, contacts), NAMES, strict=True))
-    consumer = Consumer(_config(settings))
-    try:
-        starts = _assign(consumer, store, names, partition, progress)
+    with Reader(settings, store, sequences, contacts, partition, progress) as reader:
+        return reader.read(stopped)
+
+
+class Reader:
+    """Reads both changelogs of one partition on into a store. A context manager, for one thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        sequences: str,
+        contacts: str,
+        partition: int,
+        progress: Progress,
+    ) -> None:
+        self._store, self._partition, self._progress = store, partition, progress
+        self._names = dict(zip((sequences, contacts), NAMES, strict=True))
+        self._consumer = Consumer(_config(settings))
+        self._at: dict[str, int] = {}  # next offset by topic
+
+    def __enter__(self) -> Self:
+        try:
+            self._assign()
+        except BaseException:
+            self._consumer.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def read(self, stopped: Callable[[], bool]) -> int:
+        """Up to the ends of both, as they are now; returns the number of records."""
+        total = 0
         with ThreadPoolExecutor(1, thread_name_prefix="restore") as writer:
             writing: Future[None] | None = None
-            total = 0
-            for messages in _chunks(consumer, len(names), stopped):
+            for messages in self._chunks(stopped):
                 if writing is not None:
                     writing.result()
-                writing = writer.submit(_write, store, messages, names)
+                writing = writer.submit(_write, self._store, messages, self._names)
                 total += sum(message.error() is None for message in messages)
-                read = {str(m.topic()): (m.offset() or 0) + (m.error() is None) for m in messages}
-                starts |= read
-                progress.reading(sum(starts.values()), progress.to_read)
-                progress.tell(partition)
+                self._at |= {str(m.topic()): (m.offset() or 0) + (m.error() is None) for m in messages}
+                self._progress.reading(sum(self._at.values()), self._progress.to_read)
+                self._progress.tell(self._partition)
             if writing is not None:
                 writing.result()
         return total
-    finally:
-        consumer.close()
+
+    def _assign(self) -> None:
+        """Start where the store stands."""
+        ends = 0
+        for topic, name in self._names.items():
+            begin, end = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, self._partition), timeout=30.0
+            )
+            self._at[topic] = min(max(self._store.meta(name) or 0, begin), end)
+            ends += end
+        self._progress.reading(sum(self._at.values()), ends)
+        self._consumer.assign(
+            [TopicPartition(topic, self._partition, offset) for topic, offset in self._at.items()]
+        )
+
+    def _chunks(self, stopped: Callable[[], bool]) -> Iterator[list[Message]]:
+        """Messages until every topic's end; an end is a message with an error that carries its offset."""
+        ended: set[str] = set()
+        while len(ended) < len(self._names) and not stopped():
+            messages = self._consumer.consume(RECORDS, timeout=WAIT_S)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    continue
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                ended.add(str(message.topic()))
+            if messages:
+                yield messages
 
 
 def _config(settings: Settings) -> dict[str, object]:
@@ -68,36 +125,8 @@ def _config(settings: Settings) -> dict[str, object]:
         enable_partition_eof=True,
         max_partition_fetch_bytes=8 << 20,
         fetch_wait_max_ms=50,
+        queued_max_messages_kbytes=32 << 10,  # of memory that one reader may take
     )
-
-
-def _assign(
-    consumer: Consumer, store: Store, names: dict[str, str], partition: int, progress: Progress
-) -> dict[str, int]:
-    """Start where the store stands; returns these offsets by topic."""
-    starts, ends = {}, 0
-    for topic, name in names.items():
-        begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30.0)
-        starts[topic] = min(max(store.meta(name) or 0, begin), end)
-        ends += end
-    progress.reading(sum(starts.values()), ends)
-    consumer.assign([TopicPartition(topic, partition, offset) for topic, offset in starts.items()])
-    return starts
-
-
-def _chunks(consumer: Consumer, topics: int, stopped: Callable[[], bool]) -> Iterator[list[Message]]:
-    """Messages until every topic's end; an end is a message with an error that carries its offset."""
-    ended: set[str] = set()
-    while len(ended) < topics and not stopped():
-        messages = consumer.consume(RECORDS, timeout=WAIT_S)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                ended.add(str(message.topic()))
-        if messages:
-            yield messages
 
 
 def _write(store: Store, messages: list[Message], names: dict[str, str]) -> None:

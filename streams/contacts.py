@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+FORGET = "erasure"
 CHANNELS = ("coupon", "push", "rerank", "all")
 _YES, _NO = ("true", "1", "yes", "granted"), ("false", "0", "no", "revoked")
 
@@ -20,6 +21,15 @@ class Sent(NamedTuple):
     kind: str
     time: int  # event time of what raised it, ms
     intervention_id: str
+
+
+class Said(NamedTuple):
+    """What a shopper told us: consent for a channel given or taken back, or (channel FORGET) to be forgotten."""
+
+    row: int  # of a scored batch: it counts from this event on
+    user: str
+    channel: str
+    granted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +125,22 @@ class ContactBook:
         self._batch[user] = contact
         self._changed[user] = None
 
+    def hear(self, said: Said) -> None:
+        """Change the contact as its shopper told us to."""
+        if said.channel == FORGET:
+            self.put(said.user, Contact())
+        elif said.channel in CHANNELS:  # a channel that we never use is not kept
+            self.put(said.user, self.get(said.user).told(said.channel, said.granted))
+
     def changes(self) -> list[tuple[str, Contact]]:
         """(user, contact) of each user that this batch changed, each once."""
         return [(user, self._batch[user]) for user in self._changed]
 
-    def encode(self, changes: Sequence[tuple[str, Contact]]) -> list[bytes]:
-        """Values for contacts-changelog and for the store, in the order of `changes`."""
-        return self._codec.encode_rows([contact_row(user, contact) for user, contact in changes])
+    def encode(self, changes: Sequence[tuple[str, Contact]]) -> list[bytes | None]:
+        """Values for contacts-changelog and for the store, in the order of `changes`; None deletes an empty one."""
+        known = [contact_row(user, contact) for user, contact in changes if contact != Contact()]
+        values = iter(self._codec.encode_rows(known))
+        return [None if contact == Contact() else next(values) for _, contact in changes]
 
     def settle(self) -> None:
         """The transaction stands and the store holds the changes: the batch becomes the cache."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from models.events import EVENT_TYPES
 from streams.candidates import CompiledPolicy, Scored, find_candidates
-from streams.contacts import CHANNELS, Contact, ContactBook, Sent
+from streams.contacts import Contact, ContactBook, Sent
 from streams.ids import decision_id, intervention_id
 from streams.interventions import Decision, Moment, can_offer, compose
 from streams.policy import Campaign
@@ -48,21 +48,21 @@ def decide(scored: Scored, contacts: ContactBook, policy: CompiledPolicy, decide
     candidates = find_candidates(scored, policy)
     users = scored.user_ids
     rows = candidates.row.tolist()
-    contacts.fetch([*(users[row] for row in rows), *(users[row] for row, _, _ in scored.consents)])
+    contacts.fetch([*(users[row] for row in rows), *(said.user for said in scored.said)])
     columns = [
         (policy.campaigns[at], score, value)
         for at, score, value in zip(
             candidates.campaign.tolist(), candidates.score.tolist(), candidates.value.tolist(), strict=True
         )
     ]
-    untold = deque(scored.consents)
+    unheard = deque(scored.said)
     decisions: list[Decision] = []
     for moment, row, first, last in _moments(scored, rows):
-        while untold and untold[0][0] <= row:
-            _tell(scored, contacts, *untold.popleft())
+        while unheard and unheard[0].row <= row:
+            contacts.hear(unheard.popleft())
         decisions += _decide_event(moment, columns[first:last], contacts, policy, scored.release, decided_at)
-    for consent in untold:
-        _tell(scored, contacts, *consent)
+    for said in unheard:
+        contacts.hear(said)
     return decisions
 
 
@@ -207,9 +207,3 @@ def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int
             popular=scored.popular,
         )
         yield moment, row, first, last
-
-
-def _tell(scored: Scored, contacts: ContactBook, row: int, channel: str, granted: bool) -> None:
-    if channel in CHANNELS:  # a channel that we never use is not kept
-        user = scored.user_ids[row]
-        contacts.put(user, contacts.get(user).told(channel, granted))

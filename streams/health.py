@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.settings import Settings
 from streams.following import Following
+from streams.standby import Standbys
 from streams.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ class Health:
         self,
         settings: Settings,
         partitions: Mapping[TP, Partition],
+        standbys: Standbys,
         following: Following,
         watchdog: Watchdog,
     ) -> None:
         self._settings, self._partitions, self._following = settings, partitions, following
-        self._watchdog = watchdog
+        self._standbys, self._watchdog = standbys, watchdog
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
@@ -77,6 +79,7 @@ class Health:
             "policy": None if policy is None else policy.version,
             "refused": self._following.problem,
             "partitions": partitions,
+            "standby_changelog_offsets": self._standbys.offsets(),
         }
         return healthy, page
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Any
 
 from aiokafka.structs import TopicPartition
@@ -51,7 +51,7 @@ IDLE_S = 1.0
 class Partition:
     """Everything this worker holds for one partition of behavior-events.
 
-    identity: of the topics, so that a store of others is not used; rows: slots of the matrix; block_cache: bytes.
+    open_store: opens its store, in the compute thread; rows: slots of the matrix.
     """
 
     def __init__(
@@ -62,15 +62,14 @@ class Partition:
         following: Following,
         codecs: Codecs,
         compute: Executor,
-        identity: str,
+        open_store: Callable[[int], Store],
         rows: int,
-        block_cache: int,
     ) -> None:
         self.tp = tp
         self.progress = Progress()
         self._settings, self._consumer, self._following = settings, consumer, following
-        self._codecs, self._compute, self._identity = codecs, compute, identity
-        self._rows_size, self._block_cache = rows, block_cache
+        self._codecs, self._compute = codecs, compute
+        self._open_store, self._rows_size = open_store, rows
         self._topics = Topics(settings)
         self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
         self._waiting = 0  # records in the queue
@@ -84,7 +83,10 @@ class Partition:
         self._written: dict[str, float] = {}
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=f"partition-{self.tp.partition}")
+        """Open, or go on after `park` where it was left."""
+        rested = self.failure is None and self.progress.state in ("redo", "live")
+        self._stopping = False
+        self._task = asyncio.create_task(self._run(rested), name=f"partition-{self.tp.partition}")
 
     async def give(self, batch: Batch) -> None:
         """A batch of raw records from the transport."""
@@ -95,15 +97,22 @@ class Partition:
         if self._waiting >= WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, True)
 
-    async def stop(self) -> None:
-        """Finish the batch in work, commit it, give everything back. Safe to call at any time."""
+    async def park(self) -> None:
+        """Finish the batch in work, commit it, and rest with all state, as in a rebalance."""
         self._stopping = True
         self._consumer.close_partition(self.tp)
-        if self._task is not None:
+        if self._task is not None and not self._task.done():
             if self.progress.state == "opening":
                 self._task.cancel()
             self._queue.put_nowait([])  # wakes a turn that waits for records
             await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Park, and give everything back."""
+        await self.park()
+        await self._leave()
+        await self._publisher.stop()
+        self.progress.state = "closed"
 
     @property
     def failure(self) -> BaseException | None:
@@ -120,22 +129,28 @@ class Partition:
         """Whether there is something to do; end: the source partition's next offset, as the broker tells it."""
         return self.progress.state == "opening" or self._waiting > 0 or self._consumer.fetched(self.tp) < end
 
-    async def _run(self) -> None:
-        try:
-            await self._following.has_model.wait()
-            await self._publisher.start()
-            while not self._stopping:
-                await self._serve()
-        finally:
-            self.progress.state = "closed"
+    async def _run(self, rested: bool) -> None:
+        await self._following.has_model.wait()
+        if not (rested and await self._go_on()):
+            await self._leave()
             await self._publisher.stop()
-            if self._store is not None:
-                await self._in_compute(self._store.close)
+            await self._publisher.start()
+        while not self._stopping:
+            await self._serve()
+
+    async def _go_on(self) -> bool:
+        """After a rest: whether nobody else had the partition meanwhile; then everything still holds."""
+        if await Offsets(self._settings, self.tp).live_from() != self.progress.position:
+            return False
+        self._queue, self._waiting = asyncio.Queue(), 0
+        self._opening = await self._consumer.open_partition(self.tp, self.progress.applied)
+        return True
 
     async def _serve(self) -> None:
-        """Open and go on until told to stop, or until state has to be built anew."""
+        """Open if need be, and go on until told to stop or until state has to be built anew."""
         try:
-            await self._open()
+            if self._store is None:
+                await self._open()
             while not self._stopping:
                 await self._turn()
         except StoreDamaged as damage:
@@ -146,9 +161,10 @@ class Partition:
             metrics.REOPENED.labels("batch_raised").inc()
             log.error("%s; opened again to find the record", suspect, exc_info=suspect.__cause__)
             self._careful.expect(suspect)
-            await self._leave(destroy=False)
+            await self._leave()
 
-    async def _leave(self, destroy: bool) -> None:
+    async def _leave(self, destroy: bool = False) -> None:
+        """Forget all state."""
         self.progress.state = "opening"
         self._consumer.close_partition(self.tp)
         self._opening, self._queue, self._waiting = 0, asyncio.Queue(), 0
@@ -158,13 +174,7 @@ class Partition:
 
     async def _open(self) -> None:
         settings, number = self._settings, self.tp.partition
-        store = self._store = await self._in_compute(
-            Store,
-            Path(settings.data_dir) / settings.app_id / f"{self.tp.topic}-{number}",
-            self._block_cache,
-            int(settings.write_buffer_bytes),
-            f"{self._identity}/{number}",
-        )
+        store = self._store = await self._in_compute(self._open_store, number)
         offsets = Offsets(settings, self.tp)
         live_from = await offsets.live_from()
         read = await self._read_changelogs(store)

@@ -79,7 +79,7 @@ class Rows:
         self._used = 0
         self._hand = 0
         self.evicted: dict[
-            bytes, bytes
+            bytes, bytes | None
         ] = {}  # changed rows that made room, until their transaction is settled
         self.evictions = 0
 
@@ -112,18 +112,26 @@ class Rows:
         self.meta[at], self.ids[at], self.ring[at] = saved.meta, saved.ids, saved.ring
         self.hidden[at], self.dirty[at] = saved.hidden, saved.dirty
 
-    def take(self, slots: Slots) -> dict[bytes, bytes]:
-        """Stored form of these rows by key, and they count as clean: they go out with the running transaction."""
+    def take(self, slots: Slots) -> dict[bytes, bytes | None]:
+        """Stored form of these rows by key, None for an emptied one; they count as clean: they go out with the running
+        transaction."""
         self.dirty[slots] = False
         data = self.packed(slots)
         width = self.stored.itemsize
         raw = data.tobytes()
         keys = self._keys
         return {
-            key: raw[at * width : (at + 1) * width]
-            for at, slot in enumerate(slots.tolist())
+            key: raw[at * width : (at + 1) * width] if length else None
+            for at, (slot, length) in enumerate(
+                zip(slots.tolist(), data["meta"]["length"].tolist(), strict=True)
+            )
             if (key := keys[slot]) is not None
         }
+
+    def empty(self, slots: Slots) -> None:
+        """As if their shoppers had never been seen; goes to store and changelog like any change, as a tombstone."""
+        self._clear(slots)
+        self.dirty[slots] = True
 
     def packed(self, slots: Slots) -> npt.NDArray[np.void]:
         """Rows as structured array (N,) of `row_dtype`."""

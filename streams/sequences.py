@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.engine import Engine
+from models.events import TYPE_CODE
 from models.featurizer import FeatureSpec, featurize, step_context
 from streams.rows import Rows, Slots
 
 Array = npt.NDArray[Any]
 
 
+ERASURE = TYPE_CODE["erasure"]
 CHUNK = 1024  # shoppers per model call: their hidden states in and out stay in the cache
 
 
@@ -37,6 +39,7 @@ class Applied:
     late: int = 0
     too_late: int = 0
     skipped: int = 0  # already in the row (redo)
+    erased: int = 0  # rows emptied because their shopper asked for it
     rounds: int = 0
     rebuilt: int = 0
 
@@ -78,10 +81,15 @@ class Sequences:
     ) -> None:
         meta = self._rows.meta
         fresh = offsets > meta["applied"][slots]
-        double = (self._rows.ids[slots] == ids[:, None]).any(axis=1) & fresh
+        erasure = fresh & (events["type"] == ERASURE)
+        if erasure.any():
+            done.erased += int(erasure.sum())
+            self._rows.empty(slots[erasure])
+        double = (self._rows.ids[slots] == ids[:, None]).any(axis=1) & fresh & ~erasure
         context = meta["context"][slots]
         late = fresh & ~double & (events["time"] < context["previous_time"]) & (context["events"] > 0)
-        ordinary = fresh & ~double & ~late
+        late &= ~erasure
+        ordinary = fresh & ~double & ~late & ~erasure
         done.skipped += int((~fresh).sum())
         done.doubles += int(double.sum())
         meta["applied"][slots[fresh]] = offsets[fresh]

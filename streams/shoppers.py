@@ -19,30 +19,30 @@ from models.engine import Scores
 from models.events import TYPE_CODE
 from models.predictions import prediction_batch, prediction_ids
 from streams.checkpoint import Checkpointer
-from streams.contacts import ContactBook, read_consent
+from streams.contacts import FORGET, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
 from streams.decide import CompiledPolicy, Scored, decide
 from streams.decode import Dead, Decoder, Events
 from streams.following import Model
 from streams.interventions import Decision, decision_row, intervention_row
-from streams.rows import Rows
+from streams.rows import Rows, Slots
 from streams.sequences import Applied, Sequences
 from streams.stages import Codecs, Stages
 from streams.store import CHECKPOINT_KEY, Store
 
 Array = npt.NDArray[Any]
 Record = tuple[bytes | None, bytes | None]
-Consents = list[tuple[int, str, bool]]
+CONSENT, ERASURE = TYPE_CODE["consent"], TYPE_CODE["erasure"]
 
 
 @dataclass(slots=True)
 class Work:
-    """What one batch produced. `records` by schema name, `sequences` and `contacts` as stored, by key."""
+    """What one batch produced. `records` by schema name, `sequences` and `contacts` as stored, by key, None deletes."""
 
     next_offset: int
     records: dict[str, list[Record]] = field(default_factory=dict)
-    sequences: dict[bytes, bytes] = field(default_factory=dict)
-    contacts: dict[bytes, bytes] = field(default_factory=dict)
+    sequences: dict[bytes, bytes | None] = field(default_factory=dict)
+    contacts: dict[bytes, bytes | None] = field(default_factory=dict)
     checkpoint: bytes | None = None
     events: int = 0
     live: bool = False  # something to commit; a batch of redo mostly has nothing
@@ -114,11 +114,11 @@ class Shoppers:
         )
         if work.next_offset > self.live_from:
             fresh = events.offsets >= self.live_from
-            publish = np.flatnonzero(applied.scored & fresh)
-            unscored = self._score(work, events, applied, self._thin(slots, events, publish), lap)
-            dead = dead + _not_finite(
-                records, events.offsets[np.union1d(np.flatnonzero(applied.failed & fresh), unscored)]
-            )
+            wanted = self._thin(slots, np.flatnonzero(applied.scored & fresh))
+            at, scored = self._score(work, events, applied, wanted, lap)
+            self._decide(work, scored, self._said(work, events, applied, fresh, at), lap)
+            failed = np.union1d(np.flatnonzero(applied.failed & fresh), np.setdiff1d(wanted, at))
+            dead = dead + _not_finite(records, events.offsets[failed])
             self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
         self._checkpoint(work)
         work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
@@ -149,15 +149,16 @@ class Shoppers:
         self.rows.settled()
         self.contacts.settle()
 
-    def _score(self, work: Work, events: Events, applied: Applied, at: Array, lap: Any) -> Array:
-        """Scores, predictions and decisions of the events `at`; returns those of them that the heads cannot score."""
+    def _score(
+        self, work: Work, events: Events, applied: Applied, at: Array, lap: Any
+    ) -> tuple[Array, Scored | None]:
+        """Predictions of the events `at`; returns those that the heads can score, and what `decide` needs of them."""
         if not len(at):
-            return at
+            return at, None
         engine = self._model.engine
         scores = engine.heads(applied.trunk if len(at) == len(events) else applied.trunk[at])
         finite = scores.finite()
-        unscored = at[~finite]
-        if len(unscored):
+        if not finite.all():
             at, scores = at[finite], scores.only(finite)
         columns = events.columns if len(at) == len(events) else events.columns.take(at)
         lap("heads")
@@ -169,23 +170,11 @@ class Shoppers:
         users = events.users if len(at) == len(events) else [events.users[i] for i in at.tolist()]
         work.records["prediction"] = list(zip(users, values, strict=True))
         lap("encode")
-        consents, strange = _consents(columns, events.events["type"][at])
-        if strange:
-            work.reasons["consent_not_understood"] = strange
-        if self.policy is not None:
-            scored = self._scored(columns, event_ids, ids, events.events[at], scores, consents)
-            self._decide(work, scored, self.policy, now)
-        else:
-            for row, channel, granted in consents:  # what a shopper said counts even before there is a policy
-                user = users[row].decode()
-                self.contacts.put(user, self.contacts.get(user).told(channel, granted))
-        self._keep_contacts(work)
-        lap("decide")
-        return unscored
+        return at, None if self.policy is None else self._scored(
+            columns, event_ids, ids, events.events[at], scores
+        )
 
-    def _scored(
-        self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores, consents: Consents
-    ) -> Scored:
+    def _scored(self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores) -> Scored:
         engine, card = self._model
         return Scored(
             user_ids=columns.column("user_id").to_pylist(),
@@ -200,20 +189,49 @@ class Shoppers:
             categories=engine.categories,
             popular=card.popular,
             release=engine.release_id,
-            consents=consents,
         )
 
-    def _decide(self, work: Work, scored: Scored, policy: CompiledPolicy, now: int) -> None:
-        work.decisions = decisions = decide(scored, self.contacts, policy, now)
-        if decisions:
-            keys = [decision.user_id.encode() for decision in decisions]
-            rows = self._codecs.decision.encode_rows([decision_row(decision) for decision in decisions])
-            work.records["decision"] = list(zip(keys, rows, strict=True))
-            emitted = [d.intervention for d in decisions if d.intervention is not None]
-            values = self._codecs.intervention.encode_rows([intervention_row(item) for item in emitted])
-            work.records["intervention"] = [
-                (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
-            ]
+    def _said(self, work: Work, events: Events, applied: Applied, fresh: Array, at: Array) -> list[Said]:
+        """Consents and erasures of the batch, in order; they count from the next of the events `at` on."""
+        types = events.events["type"]
+        taken = applied.scored | applied.failed | (types == ERASURE)
+        rows = np.flatnonzero(np.isin(types, (CONSENT, ERASURE)) & taken & fresh)
+        if not len(rows):
+            return []
+        found = [
+            (
+                events.users[row].decode(),
+                _told(events.columns, row) if types[row] == CONSENT else (FORGET, True),
+            )
+            for row in rows.tolist()
+        ]
+        strange = sum(word is None for _, word in found)
+        if strange:
+            work.reasons["consent_not_understood"] = strange
+        before = np.searchsorted(at, rows).tolist()
+        return [Said(row, user, *word) for row, (user, word) in zip(before, found, strict=True) if word]
+
+    def _decide(self, work: Work, scored: Scored | None, said: list[Said], lap: Any) -> None:
+        if scored is None or self.policy is None:
+            for word in said:  # what a shopper said counts even before there is a policy
+                self.contacts.hear(word)
+        else:
+            scored.said = said
+            work.decisions = decide(scored, self.contacts, self.policy, int(time.time() * 1000))
+        if work.decisions:
+            self._publish_decisions(work)
+        self._keep_contacts(work)
+        lap("decide")
+
+    def _publish_decisions(self, work: Work) -> None:
+        decisions = work.decisions
+        rows = self._codecs.decision.encode_rows([decision_row(decision) for decision in decisions])
+        work.records["decision"] = [(d.user_id.encode(), row) for d, row in zip(decisions, rows, strict=True)]
+        emitted = [d.intervention for d in decisions if d.intervention is not None]
+        values = self._codecs.intervention.encode_rows([intervention_row(item) for item in emitted])
+        work.records["intervention"] = [
+            (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
+        ]
 
     def _keep_contacts(self, work: Work) -> None:
         changes = self.contacts.changes()
@@ -247,13 +265,12 @@ class Shoppers:
             sequences.append((CHECKPOINT_KEY, work.checkpoint))
         return {"sequences": sequences, "contacts": list(work.contacts.items())}
 
-    def _thin(self, slots: Array, events: Events, at: Array) -> Array:
-        """With `coalesce_predictions`: each shopper's last event of the batch, and every consent, which must be heard."""
+    def _thin(self, slots: Slots, at: Array) -> Array:
+        """With `coalesce_predictions`: each shopper's last event of the batch."""
         if not self._coalesce:
             return at
         _, from_end = np.unique(slots[at][::-1], return_index=True)
-        consents = at[events.events["type"][at] == TYPE_CODE["consent"]]
-        return np.union1d(at[len(at) - 1 - from_end], consents)
+        return np.sort(at[len(at) - 1 - from_end])
 
 
 def _not_finite(records: Sequence[Any], offsets: Array) -> list[Dead]:
@@ -265,9 +282,5 @@ def _not_finite(records: Sequence[Any], offsets: Array) -> list[Dead]:
     return [Dead(record, "not_finite", message) for record in records if record.offset in wanted]
 
 
-def _consents(columns: Any, types: Array) -> tuple[Consents, int]:
-    """(row, channel, granted) of consent events, and how many were not understood: those change nothing."""
-    rows = np.flatnonzero(types == TYPE_CODE["consent"]).tolist()
-    found = [(row, read_consent(dict(columns.column("properties")[row].as_py() or {}))) for row in rows]
-    told = [(row, *consent) for row, consent in found if consent is not None]
-    return told, len(rows) - len(told)
+def _told(columns: Any, row: int) -> tuple[str, bool] | None:
+    return read_consent(dict(columns.column("properties")[row].as_py() or {}))

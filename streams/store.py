@@ -54,11 +54,17 @@ class Store:
 
     def _open(self) -> None:
         self._db = self._try(lambda: Rdict(str(self._folder), _options(*self._sizes)))
+        try:
+            self._check_identity()
+        except StoreDamaged:
+            self._db.close()
+            raise
+
+    def _check_identity(self) -> None:
         found = self._try(lambda: self._db.get(IDENTITY))
         if found is None:
-            self._db.put(IDENTITY, self._identity)
+            self._try(lambda: self._db.put(IDENTITY, self._identity))
         elif found != self._identity:
-            self._db.close()
             raise StoreDamaged(
                 f"the store in {self._folder} belongs to {found.decode()}, not to {self._identity.decode()}"
             )

@@ -22,6 +22,7 @@ from faust.types import TP, Message
 
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
+from streams.assignment import WarmAssignor
 from streams.offsets import GONE, RetentionTooShort
 
 QUIET_WAIT_MS = 500
@@ -60,7 +61,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         settings: Settings = transport.settings
-        self._assignor = aiokafka.coordinator.assignors.roundrobin.RoundRobinPartitionAssignor
+        self._assignor = cast(BatchApp, self.app).assignor_of_partitions
         return aiokafka.AIOKafkaConsumer(
             **aiokafka_config(settings),
             group_id=conf.id,
@@ -213,6 +214,7 @@ class BatchApp(faust.App):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         self.batch_settings = settings
+        self.assignor_of_partitions = WarmAssignor(settings.standby_replicas, dict)
         super().__init__(
             settings.app_id,
             broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],

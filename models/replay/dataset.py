@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from models.events import TYPE_CODE, hash_strings, pack
 from models.featurizer import CONTEXT, Features, FeatureSpec, context_within, featurize
-from models.replay.doubles import live_rows
+from models.replay.doubles import live_rows, not_erased
 from models.replay.history import Purchases
 from models.replay.source import Batch, SourceProblem
 
@@ -154,6 +154,8 @@ def build(
     order = np.lexsort((np.concatenate(columns.place), shopper))
     events, ids = np.concatenate(columns.events)[order], np.concatenate(columns.ids)[order]
     shopper = shopper[order]
+    known = not_erased(shopper, events["type"], dropped)
+    order, shopper, events, ids = order[known], shopper[known], events[known], ids[known]
     kept = live_rows(shopper, ids, events["time"], ring_events, dropped)
     rows = order[kept]
     texts = pa.chunked_array(columns.texts).take(pa.array(rows)).combine_chunks() if keep_ids else None

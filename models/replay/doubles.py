@@ -1,4 +1,6 @@
-"""Which events a live row would have taken in: not those whose id is still in its ring, not those too late for it."""
+"""Which events a live row would have in it: not those whose id is still in its ring, not those too late for it, and
+nothing that its shopper had erased.
+"""
 
 from collections import Counter, deque
 from typing import Any
@@ -6,7 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.events import TYPE_CODE
+
 Array = npt.NDArray[Any]
+ERASURE = TYPE_CODE["erasure"]
+
+
+def not_erased(shopper: Array, types: Array, dropped: Counter[str]) -> npt.NDArray[np.int64]:
+    """Positions of the events after their shopper's last erasure; shopper (N,) grouped, in the order of the log."""
+    erasures = np.flatnonzero(types == ERASURE)
+    if not len(erasures):
+        return np.arange(len(shopper))
+    last = dict(zip(shopper[erasures].tolist(), erasures.tolist(), strict=True))
+    keep = np.ones(len(shopper), bool)
+    for one, at in last.items():
+        keep[np.searchsorted(shopper, one) : at + 1] = False
+    dropped["erased"] += int((~keep).sum())
+    return np.flatnonzero(keep)
 
 
 def live_rows(

@@ -11,7 +11,7 @@ import numpy as np
 from models.events import EVENT_TYPES
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
-from streams.contacts import ContactBook
+from streams.contacts import ContactBook, Said
 from streams.decide import CompiledPolicy, Decision, Scored, decide
 from streams.policy import Policy
 
@@ -108,7 +108,7 @@ def scored(events: Iterable[Event]) -> Scored:
         categories=CATEGORIES,
         popular=POPULAR,
         release="r1",
-        consents=[(at, *e.consent) for at, e in enumerate(events) if e.consent],
+        said=[Said(at, e.user, *e.consent) for at, e in enumerate(events) if e.consent],
     )
 
 

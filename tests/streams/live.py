@@ -1,12 +1,15 @@
 """A partition without Kafka: a log of raw records, both changelogs, the committed offset, and what was published.
 
-`Partition.process` commits a batch as the real one does; `crash` throws memory away, optionally losing the local write
-of the last commit; `open` follows the same order as streams/partition.py.
+`Partition.process` commits a batch as the real one does: `compute`, `commit`, `settle`. A test that stops between two
+of these and calls `crash` has lost what was in memory; `open` follows the same order as streams/partition.py.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +26,11 @@ from streams.contacts import ContactBook
 from streams.decide import CompiledPolicy
 from streams.decode import Decoder
 from streams.following import Model
-from streams.rows import Rows
+from streams.rows import Rows, Slots
 from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
-from streams.store import CHECKPOINT_KEY, Store
+from streams.store import CHECKPOINT_KEY, Checkpoint, Store
 from tests.models.releases import CATEGORIES, written
 
 CODECS = Codecs(FileRegistry())
@@ -66,30 +69,63 @@ def records(rows: list[dict[str, Any]], first: int = 0) -> list[Any]:
     ]
 
 
+class Clocked(Checkpointer):
+    """A checkpointer that goes by the clock of its test."""
+
+    def __init__(self, rows: Rows, interval: float, clock: Callable[[], float], offset: int) -> None:
+        super().__init__(rows, interval, clock(), offset)
+        self._clock = clock
+
+    def share(self, now: float, offset: int, release: str) -> tuple[Slots, Checkpoint | None]:
+        return super().share(self._clock(), offset, release)
+
+
+class Changelog:
+    """One partition of a compacted topic: offsets stay when `compact` takes out what a later record replaced."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, tuple[bytes, bytes | None]] = {}  # by offset, rising
+        self.end = 0
+
+    def append(self, records: list[tuple[bytes, bytes | None]]) -> None:
+        self.records.update(enumerate(records, self.end))
+        self.end += len(records)
+
+    def compact(self) -> None:
+        latest = {key: offset for offset, (key, _) in self.records.items()}
+        self.records = {offset: self.records[offset] for offset in sorted(latest.values())}
+
+
 class Partition:
-    """See the module's docstring. `rows` bounds the matrix, so that small numbers force evictions."""
+    """See the module's docstring. `rows` bounds the matrix, so that small numbers force evictions.
+
+    interval: seconds of `clock` from one checkpoint to the next; with the default every batch ends with one.
+    """
 
     def __init__(
-        self, folder: Path, release_uri: str, rows: int = 64, policy: CompiledPolicy | None = None
+        self,
+        folder: Path,
+        release_uri: str,
+        rows: int = 64,
+        policy: CompiledPolicy | None = None,
+        interval: float = 1e-9,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.rows, self.policy = folder, rows, policy
-        self.model = Model(load(release_uri), read(release_uri).card)
-        self.sequences_log: list[tuple[bytes, bytes | None]] = []
-        self.contacts_log: list[tuple[bytes, bytes | None]] = []
+        self.model, self._interval, self._clock = model(release_uri), interval, clock
+        self.sequences_log, self.contacts_log = Changelog(), Changelog()
         self.committed = 0
         self.published: list[tuple[str, bytes]] = []  # (schema, value)
         self.open()
 
     def open(self) -> int:
         """Open from store and changelogs; returns the redo offset."""
-        self.store = Store(self.folder, 1 << 20, 1 << 20)
-        for offset in range(self.store.meta("sequences") or 0, len(self.sequences_log)):
-            key, value = self.sequences_log[offset]
-            checkpoint = value if key == CHECKPOINT_KEY else None
-            self.store.write({} if checkpoint else {key: value}, {}, {"sequences": offset + 1}, checkpoint)
-        for offset in range(self.store.meta("contacts") or 0, len(self.contacts_log)):
-            key, value = self.contacts_log[offset]
-            self.store.write({}, {key: value}, {"contacts": offset + 1})
+        self.open_store()
+        self.read_on()
+        return self.begin()
+
+    def begin(self) -> int:
+        """Nobody in memory; returns the redo offset."""
         found = self.store.checkpoint()
         begin = min(found.redo, self.committed) if found else 0
         rows = Rows(self.rows, RING, self.model.engine.state_size, self.store.sequences)
@@ -101,27 +137,65 @@ class Partition:
             self.store,
             Decoder(CODECS.behavior_event, Bounds(3650, 3600), 1 << 20),
             CODECS,
-            Checkpointer(rows, 1e-9, 0.0, begin),
+            Clocked(rows, self._interval, self._clock, begin),
             self.committed,
         )
         self.shoppers.policy = self.policy
         return begin
 
+    def open_store(self) -> None:
+        self.store = Store(self.folder, 1 << 20, 1 << 20)
+
+    def read_on(self, most: int | None = None) -> None:
+        """Both changelogs into the store, record by record; at most `most` records of each."""
+        for name, log in (("sequences", self.sequences_log), ("contacts", self.contacts_log)):
+            start = self.store.meta(name) or 0
+            for offset in [offset for offset in log.records if offset >= start][:most]:
+                key, value = log.records[offset]
+                done = {name: offset + 1}
+                if key == CHECKPOINT_KEY:
+                    self.store.write({}, {}, done, value)
+                elif name == "sequences":
+                    self.store.write({key: value}, {}, done)
+                else:
+                    self.store.write({}, {key: value}, done)
+
     def process(self, batch: list[Any], local_write: bool = True) -> Work:
         work = self.shoppers.process(batch)
-        if work.live:
-            logs, last = self.shoppers.changelog(work), {}
-            for name, log in (("sequences", self.sequences_log), ("contacts", self.contacts_log)):
-                log.extend(logs[name])
-                if logs[name]:
-                    last[name] = len(log) - 1
-            self.published += [(name, value) for name, rows in work.records.items() for _, value in rows]
-            self.committed = max(self.committed, work.next_offset)
-            if local_write:
-                self.shoppers.settle(work, last)
+        self.finish(work, local_write)
         return work
 
+    def idle(self, offset: int) -> Work:
+        """The turn without records of a partition whose next event is `offset`."""
+        work = self.shoppers.idle(offset)
+        self.finish(work)
+        return work
+
+    def finish(self, work: Work, local_write: bool = True) -> None:
+        """Commit, and settle unless `local_write` is False: then only a crash may follow."""
+        if work.live:
+            last = self.commit(work)
+            if local_write:
+                self.shoppers.settle(work, last)
+
+    def commit(self, work: Work) -> dict[str, int]:
+        """The transaction; returns the last changelog offset by name."""
+        logs, last = self.shoppers.changelog(work), {}
+        for name, log in (("sequences", self.sequences_log), ("contacts", self.contacts_log)):
+            log.append(logs[name])
+            if logs[name]:
+                last[name] = log.end - 1
+        self.published += [(name, value) for name, rows in work.records.items() for _, value in rows]
+        self.committed = max(self.committed, work.next_offset)
+        return last
+
+    def use(self, release_uri: str) -> None:
+        """Another release from the next batch on."""
+        self.model = model(release_uri)
+        self.shoppers.use(self.model, self.policy)
+
     def crash(self) -> int:
+        """Memory is gone; opens again and returns the redo offset."""
         self.store.close()
         return self.open()
 
@@ -133,6 +207,11 @@ class Partition:
         return CODECS.prediction.decode_rows(
             [value for name, value in self.published if name == "prediction"]
         )
+
+
+@cache
+def model(release_uri: str) -> Model:
+    return Model(load(release_uri), read(release_uri).card)
 
 
 def release(folder: Path, **changes: Any) -> str:

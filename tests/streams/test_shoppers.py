@@ -6,6 +6,8 @@ import itertools
 import random
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,3 +183,68 @@ def test_a_bad_record_is_buried_whole_and_the_others_are_scored(
     assert letter["message"]
     assert work.reasons == {reason: 1}
     assert len(partition.predictions()) == 2
+
+
+def test_an_event_without_a_finite_score_is_a_dead_letter_and_leaves_the_state_of_its_row(
+    tmp_path: Path,
+) -> None:
+    made = Partition(tmp_path / "one", release(tmp_path / "releases"))
+    log = [event(at % 3, at) for at in range(12)]
+    made.process(records(log[:6]))
+    step = made.model.engine.step
+
+    def bad_at_the_first(ids: Any, dense: Any, hidden: Any) -> Any:
+        trunk, after = step(ids, dense, hidden)
+        trunk[0], after[0] = np.nan, np.nan
+        return trunk, after
+
+    before = made.row(0)["hidden"].copy()
+    made.shoppers.sequences.engine = SimpleNamespace(
+        step=bad_at_the_first, trunk_size=made.model.engine.trunk_size, release_id="bad"
+    )
+    made.process(records(log[6:9], 6))
+    letters = CODECS.dead_letter.decode_rows([v for name, v in made.published if name == "dead_letter"])
+    assert [(letter["offset"], letter["reason"]) for letter in letters] == [(6, "not_finite")]
+    assert len(made.predictions()) == 8
+    np.testing.assert_array_equal(made.row(0)["hidden"], before)
+    assert np.isfinite(made.row(1)["hidden"]).all()
+
+
+def test_an_erasure_empties_row_and_contact_and_leaves_tombstones(tmp_path: Path) -> None:
+    consent = {"event_type": "consent", "properties": {"channel": "push", "granted": "yes"}}
+    log = [
+        event(1, 1),
+        event(1, 2, **consent),
+        event(2, 3),
+        event(2, 4, **consent),
+        event(1, 5, event_type="erasure"),
+    ]
+    made = Partition(tmp_path / "one", release(tmp_path / "releases"))
+    made.process(records(log[:4]))
+    made.idle(4)
+    assert made.store.sequences([b"user-1"]) != [None]
+    made.process(records(log[4:], 4))
+    made.idle(5)
+    assert made.row(1)["meta"]["length"] == 0
+    assert not made.row(1)["hidden"].any()
+    assert made.row(2)["meta"]["length"] == 2
+    assert made.store.sequences([b"user-1"]) == [None]
+    assert made.store.contacts(["user-1"]) == [None]
+    assert made.store.contacts(["user-2"]) != [None]
+    assert dict(made.sequences_log.records.values())[b"user-1"] is None
+    assert len(made.predictions()) == 4  # an erasure is carried out, not scored
+    made.process(records([event(1, 6)], 5))
+    assert made.row(1)["meta"]["length"] == 1
+
+
+def test_what_was_erased_stays_erased_after_a_crash(tmp_path: Path) -> None:
+    log = [event(1, 1), event(1, 2), event(1, 3, event_type="erasure"), event(1, 4)]
+    made = Partition(
+        tmp_path / "one", release(tmp_path / "releases"), interval=1e9
+    )  # no checkpoint: all is redone
+    for at, record in enumerate(records(log)):
+        made.process([record])
+        begin = made.crash()
+        for before in records(log)[begin : at + 1]:
+            made.process([before])
+    assert made.row(1)["meta"]["length"] == 1
