@@ -2,6 +2,7 @@
 
     pipeline   one worker on a real Kafka: events/s, time per stage, latency; beside it plain Faust (peers/)
     memory     one worker with a million shoppers
+    gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
     page       makes docs/performance.md from bench/results/
 
 Every measurement writes bench/results/<name>.json, prints it, and ends with 1 when a bar does not hold (report.py).

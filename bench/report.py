@@ -174,7 +174,9 @@ def hardware() -> dict[str, Any]:
 
 
 def libraries() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """Versions of those that are installed: a machine lent for its GPU has no Kafka clients."""
+    there = {found.name for found in importlib.metadata.distributions()}
+    return {name: importlib.metadata.version(name) for name in LIBRARIES if name in there}
 
 
 def _cpu_model() -> str:

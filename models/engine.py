@@ -75,12 +75,19 @@ def probe(engine: Engine, spec: FeatureSpec) -> None:
         )
 
 
-def load(uri: str, backend: str = "onnx", device: str = "auto", threads: int | None = 1) -> Engine:
+def load(
+    uri: str,
+    backend: str = "onnx",
+    device: str = "auto",
+    threads: int | None = 1,
+    precision: str = "float32",
+) -> Engine:
     """The engine of the release in folder `uri`. ReleaseProblem or ValueError says why not.
 
     backend: "onnx" or "torch". device: "cpu", "cuda" or "auto" (onnx: cpu; torch: cuda where there is one).
     threads: CPU threads of one call; None leaves the library's default. One per worker process is best: two raise
     throughput by little and the latency of small batches tenfold. For torch this is a setting of the whole process.
+    precision: "float32", "float16" or "bfloat16", of the LSTM's matrix products; other than float32 is for a GPU.
     """
     release = read(uri)
     weights = release.weights()
@@ -88,13 +95,17 @@ def load(uri: str, backend: str = "onnx", device: str = "auto", threads: int | N
     if backend == "onnx":
         if device == "cuda":
             raise ValueError("engine onnx runs on the CPU: set device to cpu or auto, or engine to torch")
+        if precision != "float32":
+            raise ValueError(
+                f"engine onnx computes in float32: set engine_precision {precision} back, or engine to torch"
+            )
         from models.engine_onnx import EngineOnnx
 
         return EngineOnnx(release, weights, threads)
     if backend == "torch":
         from models.engine_torch import EngineTorch
 
-        return EngineTorch(release, weights, device, threads)
+        return EngineTorch(release, weights, device, threads, precision)
     raise ValueError(f"engine {backend!r}: want onnx or torch")
 
 

@@ -1,4 +1,9 @@
-"""The engine in torch, on CPU or CUDA: the network of training itself, so the reference that ONNX is held to."""
+"""The engine in torch: on the CPU the network of training itself, on a GPU its serving layout (models/serving.py).
+
+On a GPU it can also carry the shoppers' state itself (`resident`) and take whole sequences in one call (`windows`).
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,12 +14,18 @@ from models.architecture import Weights
 from models.engine import TOP, Floats, Ints, Scores, offered
 from models.network import network_from
 from models.release import Release
+from models.serving import PRECISIONS, ServingNetwork
+
+if TYPE_CHECKING:
+    from models.resident import Resident
 
 
 class EngineTorch:
-    """See `models.engine.Engine`."""
+    """See `models.engine.Engine`. precision: of the LSTM's matrix products; the heads are float32."""
 
-    def __init__(self, release: Release, weights: Weights, device: str, threads: int | None) -> None:
+    def __init__(
+        self, release: Release, weights: Weights, device: str, threads: int | None, precision: str = "float32"
+    ) -> None:
         card = release.card
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -22,17 +33,25 @@ class EngineTorch:
             raise ValueError(f"device {device!r}: want cpu, cuda or auto")
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("device cuda: torch sees no GPU here; set device to cpu or auto")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision {precision!r}: want {', '.join(PRECISIONS)}")
         if threads is not None:
             torch.set_num_threads(threads)
-        self.description = f"torch {torch.__version__} on {device}, {torch.get_num_threads()} CPU thread(s)"
+        self.on_gpu = device == "cuda"
+        where = torch.cuda.get_device_name() if self.on_gpu else device
+        self.description = (
+            f"torch {torch.__version__} on {where}, {precision}, {torch.get_num_threads()} CPU thread(s)"
+        )
         self.release_id = release.id
         self.tasks, self.categories = card.tasks, card.categories
-        self.state_size = card.architecture.state_size
-        self.trunk_size = card.architecture.trunk_size(card.features)
         folded = card.calibration.folded(weights)
         network = network_from(card.features, card.architecture, len(card.categories), folded)
-        self._device = torch.device(device)
-        self._network = network.to(self._device)
+        self._network = network.to(torch.device(device))
+        self.serving = ServingNetwork(self._network, PRECISIONS[precision])
+        # torch's own LSTM is the faster on a CPU, where it is one fused call, and the slower on a GPU.
+        fused = not self.on_gpu and precision == "float32"
+        self._step = self._network.step if fused else self.serving.step
+        self.state_size, self.trunk_size = self.serving.state_size, self.serving.trunk_size
         columns, signs, shifts = survival.weights(card.tasks)
         self._columns, self._signs, self._shifts = (self._put(part) for part in (columns, signs, shifts))
         self._offered = offered(card.categories)
@@ -41,8 +60,20 @@ class EngineTorch:
     def step(self, ids: Ints, dense: Floats, hidden: Floats) -> tuple[Floats, Floats]:
         if not len(ids):
             return np.empty((0, self.trunk_size), np.float32), np.empty((0, self.state_size), np.float32)
-        trunk, after = self._network.step(self._put(ids), self._put(dense), self._put(hidden))
+        trunk, after = self._step(self._put(ids), self._put(dense), self._put(hidden))
         return trunk.cpu().numpy(), after.cpu().numpy()
+
+    @torch.inference_mode()
+    def windows(self, ids: Ints, dense: Floats, lengths: np.ndarray) -> tuple[Floats, Floats]:
+        """Whole sequences from a zero state, see `ServingNetwork.windows`: trunk (B, T) and hidden (B, S)."""
+        trunk, hidden = self.serving.windows(ids, dense, lengths)
+        return trunk.cpu().numpy(), hidden.cpu().numpy()
+
+    def resident(self, size: int) -> "Resident":
+        """Hidden states of `size` shoppers on this engine's device; zeros at first."""
+        from models.resident import Resident
+
+        return Resident(self, size)
 
     @torch.inference_mode()
     def heads(self, trunk: Floats) -> Scores:
@@ -59,4 +90,4 @@ class EngineTorch:
         )
 
     def _put(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        return self.serving.put(array)

@@ -100,7 +100,9 @@ class Following:
                 f"release {row['release']} at {row['uri']} is not the one that was promoted: its weights have another "
                 "SHA-256; promote it again if the change was meant"
             )
-        engine = load(row["uri"], settings.engine, settings.device, settings.engine_threads)
+        engine = load(
+            row["uri"], settings.engine, settings.device, settings.engine_threads, settings.engine_precision
+        )
         probe(engine, release.card.features)
         if self.model is not None and engine.state_size != self.model.engine.state_size:
             raise ReleaseProblem(

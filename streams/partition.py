@@ -22,6 +22,7 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
+from models.carried import carried
 from models.usable import Bounds
 from schemas.settings import Settings
 from schemas.topics import Topics
@@ -213,7 +214,7 @@ class Partition:
     def _build(self, store: Store, live_from: int, begin: int) -> Shoppers:
         settings, model = self._settings, self._following.model
         assert model is not None
-        rows = Rows(self._rows_size, settings.ring_events, model.engine.state_size, store.sequences)
+        rows = Rows(carried(model.engine, self._rows_size), settings.ring_events, store.sequences)
         bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
         return Shoppers(
             model,

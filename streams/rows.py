@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.carried import Carried
 from models.events import EVENT
 from models.featurizer import CONTEXT
 from streams.store import StoreProblem
@@ -52,25 +53,26 @@ class Saved(NamedTuple):
     meta: Array
     ids: Array
     ring: Array
-    hidden: Array
+    hidden: Any  # as Carried.save gives it
     dirty: Array
 
 
 class Rows:
     """Fixed number of sequence rows, addressed by slot.
 
-    meta META (R,), ids u8 (R, ring), ring EVENT (R, ring), hidden f4 (R, state). `load` fetches stored rows by key.
+    meta META (R,), ids u8 (R, ring), ring EVENT (R, ring); `hidden` carries the model's states, in host memory or on a
+    GPU. `load` fetches stored rows by key.
     Memory is R × (meta + ring × 32 + state × 4) bytes, touched only as far as rows are used.
     """
 
-    def __init__(self, rows: int, ring: int, state: int, load: Loader) -> None:
-        self.size, self.ring_size, self.state_size = rows, ring, state
-        self.stored = row_dtype(ring, state)
+    def __init__(self, hidden: Carried, ring: int, load: Loader) -> None:
+        rows = hidden.size
+        self.size, self.ring_size, self.hidden = rows, ring, hidden
+        self.stored = row_dtype(ring, hidden.state_size)
         self.meta = np.zeros(rows, META)
         self.meta["applied"] = -1
         self.ids = np.zeros((rows, ring), np.uint64)
         self.ring = np.zeros((rows, ring), EVENT)
-        self.hidden = np.zeros((rows, state), np.float32)
         self.dirty = np.zeros(rows, bool)
         self._recent = np.zeros(rows, bool)
         self._keys: list[bytes | None] = [None] * rows
@@ -103,14 +105,20 @@ class Rows:
     def copy(self, slots: Slots) -> Saved:
         """These rows as they are now, for `put_back`. slots: each once."""
         return Saved(
-            slots, self.meta[slots], self.ids[slots], self.ring[slots], self.hidden[slots], self.dirty[slots]
+            slots,
+            self.meta[slots],
+            self.ids[slots],
+            self.ring[slots],
+            self.hidden.save(slots),
+            self.dirty[slots],
         )
 
     def put_back(self, saved: Saved) -> None:
         """Undo what was done to the rows since `copy`."""
         at = saved.slots
         self.meta[at], self.ids[at], self.ring[at] = saved.meta, saved.ids, saved.ring
-        self.hidden[at], self.dirty[at] = saved.hidden, saved.dirty
+        self.dirty[at] = saved.dirty
+        self.hidden.restore(at, saved.hidden)
 
     def take(self, slots: Slots) -> dict[bytes, bytes | None]:
         """Stored form of these rows by key, None for an emptied one; they count as clean: they go out with the running
@@ -137,7 +145,7 @@ class Rows:
         """Rows as structured array (N,) of `row_dtype`."""
         data = np.empty(len(slots), self.stored)
         data["meta"], data["ids"], data["ring"] = self.meta[slots], self.ids[slots], self.ring[slots]
-        data["hidden"] = self.hidden[slots]
+        data["hidden"] = self.hidden.read(slots)
         return data
 
     def settled(self) -> None:
@@ -152,7 +160,7 @@ class Rows:
             data = np.frombuffer(b"".join(v for v in values if v is not None), self.stored)
             into = slots[held]
             self.meta[into], self.ids[into], self.ring[into] = data["meta"], data["ids"], data["ring"]
-            self.hidden[into] = data["hidden"]
+            self.hidden.write(into, data["hidden"])
         for user, slot in zip(users, slots.tolist(), strict=True):
             self._slots[user] = slot
             self._keys[slot] = user
@@ -214,5 +222,5 @@ class Rows:
         self.meta["applied"][slots] = -1
         self.ids[slots] = 0
         self.ring[slots] = np.zeros((), EVENT)
-        self.hidden[slots] = 0.0
+        self.hidden.clear(slots)
         self.dirty[slots] = False

@@ -13,6 +13,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from models.carried import windows
 from models.engine import Engine
 from models.events import TYPE_CODE
 from models.featurizer import FeatureSpec, featurize, step_context
@@ -22,7 +23,6 @@ Array = npt.NDArray[Any]
 
 
 ERASURE = TYPE_CODE["erasure"]
-CHUNK = 1024  # shoppers per model call: their hidden states in and out stay in the cache
 
 
 @dataclass(slots=True)
@@ -57,6 +57,7 @@ class Sequences:
 
     def use(self, engine: Engine) -> None:
         self.engine = engine
+        self._rows.hidden.use(engine)
         self._release = release_hash(engine.release_id)
 
     def apply(self, slots: Slots, events: Array, ids: Array, offsets: Array) -> Applied:
@@ -106,26 +107,12 @@ class Sequences:
         self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied
     ) -> None:
         rows, features = self._rows, featurize(events, context, self._spec)
-        for start in range(0, len(slots), CHUNK):
-            part = slice(start, start + CHUNK)
-            trunk, hidden, good = self._model_step(
-                features.ids[part], features.dense[part], rows.hidden[slots[part]]
-            )
-            rows.hidden[slots[part]] = hidden
-            done.trunk[at[part]] = trunk
-            done.scored[at[part]] = good
-            done.failed[at[part]] = ~good
+        trunk = rows.hidden.step(features.ids, features.dense, slots)
+        good = np.isfinite(trunk.sum(1))
+        done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
         self._push(slots, events, ids)
         rows.meta["context"][slots] = step_context(events, context, self._spec)
         rows.meta["release"][slots] = self._release
-
-    def _model_step(self, ids: Array, dense: Array, hidden: Array) -> tuple[Array, Array, Array]:
-        """trunk, hidden and which rows are finite; the others keep the state that they had."""
-        trunk, after = self.engine.step(ids, dense, hidden)
-        good = np.isfinite(trunk.sum(1))
-        if not good.all():
-            after[~good] = hidden[~good]
-        return trunk, after, good
 
     def _push(self, slots: Slots, events: Array, ids: Array) -> None:
         rows, meta, ring = self._rows, self._rows.meta, self._rows.ring_size
@@ -181,20 +168,21 @@ class Sequences:
         length = meta["length"][slots].astype(np.int64)
         start = (meta["head"][slots].astype(np.int64) - length) % rows.ring_size
         context = meta["base"][slots]
-        hidden = np.zeros((len(slots), rows.state_size), np.float32)
-        trunk = np.zeros((len(slots), self.engine.trunk_size), np.float32)
-        good = np.ones(len(slots), bool)
+        first = np.cumsum(length) - length
+        ids = np.empty((int(length.sum()), len(self._spec.vocabulary())), np.int32)
+        dense = np.empty((len(ids), self._spec.dense_size), np.float32)
         for place in range(int(length.max(initial=0))):
             has = np.flatnonzero(length > place)
             events = rows.ring[slots[has], (start[has] + place) % rows.ring_size]
             features = featurize(events, context[has], self._spec)
-            trunk[has], hidden[has], good[has] = self._model_step(features.ids, features.dense, hidden[has])
+            ids[first[has] + place], dense[first[has] + place] = features.ids, features.dense
             context[has] = step_context(events, context[has], self._spec)
-        rows.hidden[slots] = hidden
+        trunk, hidden = windows(self.engine, ids, dense, length)
+        rows.hidden.write(slots, hidden)
         meta["context"][slots] = context
         meta["release"][slots] = self._release
         rows.dirty[slots] = True
-        return trunk, good
+        return trunk, np.isfinite(trunk.sum(1))
 
 
 def _rounds(slots: Slots) -> list[Array]:

@@ -8,6 +8,7 @@ import pytest
 from bench.deployment import untrained_release
 from bench.peers.one_event import OneEvent, short_hash, text_hash
 from bench.workload import Workload
+from models.carried import carried
 from models.engine import Engine, load
 from models.events import hash_names, hash_strings, pack
 from models.featurizer import FeatureSpec
@@ -38,7 +39,7 @@ def test_hashes_are_those_of_the_events(settings: Settings):
 def test_predictions_are_the_workers(engine: Engine, settings: Settings):
     codec = Codec(open_registry(settings), "behavior_event")
     workload = Workload(shoppers=20, events=400, days=60.0)
-    rows = Rows(64, 10, engine.state_size, lambda users: [None] * len(users))
+    rows = Rows(carried(engine, 64), 10, lambda users: [None] * len(users))
     sequences, peer = Sequences(rows, engine, SPEC), OneEvent(engine, SPEC, 10)
     stored: dict[str, bytes] = {}
     at = 0

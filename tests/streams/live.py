@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from models.carried import carried
 from models.engine import load
 from models.events import hash_strings
 from models.release import read
@@ -128,7 +129,7 @@ class Partition:
         """Nobody in memory; returns the redo offset."""
         found = self.store.checkpoint()
         begin = min(found.redo, self.committed) if found else 0
-        rows = Rows(self.rows, RING, self.model.engine.state_size, self.store.sequences)
+        rows = Rows(carried(self.model.engine, self.rows), RING, self.store.sequences)
         self.shoppers = Shoppers(
             self.model,
             rows,

@@ -33,7 +33,7 @@ class Raising:
 
 def partition(folder: Path, fault: Exception, bad: set[float] | None = None) -> Partition:
     made = Partition(folder / "db", release(folder / "releases"))
-    made.shoppers.sequences.engine = Raising(made.model.engine, fault, bad or {POISON})
+    made.shoppers.sequences.use(Raising(made.model.engine, fault, bad or {POISON}))
     return made
 
 

@@ -199,9 +199,9 @@ def test_an_event_without_a_finite_score_is_a_dead_letter_and_leaves_the_state_o
         return trunk, after
 
     before = made.row(0)["hidden"].copy()
-    made.shoppers.sequences.engine = SimpleNamespace(
-        step=bad_at_the_first, trunk_size=made.model.engine.trunk_size, release_id="bad"
-    )
+    engine = made.model.engine
+    sizes = {"trunk_size": engine.trunk_size, "state_size": engine.state_size}
+    made.shoppers.sequences.use(SimpleNamespace(step=bad_at_the_first, release_id=engine.release_id, **sizes))
     made.process(records(log[6:9], 6))
     letters = CODECS.dead_letter.decode_rows([v for name, v in made.published if name == "dead_letter"])
     assert [(letter["offset"], letter["reason"]) for letter in letters] == [(6, "not_finite")]
