@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streams.rows import RowsTooSmall
-from streams.shoppers import Shoppers, Work
+from streams.shoppers import Shoppers
 from streams.store import StoreProblem
 
 log = logging.getLogger("intentflow.careful")
@@ -30,13 +30,11 @@ class Suspect(RuntimeError):
 class Careful:
     """Takes suspected records through the pass in pieces.
 
-    compute: runs a function in the compute thread; settle: commits what a piece produced.
+    run: the pass over a piece, in the compute thread; settle: commits what it gave.
     """
 
-    def __init__(
-        self, compute: Callable[..., Awaitable[Work]], settle: Callable[[Work], Awaitable[None]]
-    ) -> None:
-        self._compute, self._settle = compute, settle
+    def __init__(self, run: Callable[..., Awaitable[Any]], settle: Callable[[Any], Awaitable[None]]) -> None:
+        self._run, self._settle = run, settle
         self._suspect: Suspect | None = None
         self._in_a_row = 0
 
@@ -57,7 +55,7 @@ class Careful:
         while pieces:
             piece = pieces.pop()
             try:
-                work = await self._compute(shoppers.process, piece, True)
+                done = await self._run(shoppers.process, piece, True)
                 self._in_a_row = 0
             except NOT_THE_RECORDS:
                 raise
@@ -70,7 +68,7 @@ class Careful:
                 if self._in_a_row >= IN_A_ROW:
                     raise
                 log.error("record at offset %d raises, it goes to dead-letters: %r", piece[0].offset, fault)
-                work = await self._compute(shoppers.poisoned, piece[0], fault)
-            await self._settle(work)
+                done = await self._run(shoppers.poisoned, piece[0], fault)
+            await self._settle(done)
         if self._suspect is not None and records[-1].offset >= self._suspect.last:
             self._suspect = None

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus and /health for whoever restarts workers, in a thread of their own."""
+"""/metrics for Prometheus, /health for whoever restarts workers, /ready for whoever waits for one, in a thread."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Health:
         model, policy = self._following.model, self._following.policy
         page = {
             "healthy": healthy,
-            "ready": bool(partitions) and all(p.progress.state == "live" for p in self._partitions.values()),
+            "ready": all(p.progress.state == "live" for p in self._partitions.values()),
             "release": None if model is None else model.engine.release_id,
             "engine": None if model is None else model.engine.description,
             "policy": None if policy is None else policy.version,
@@ -90,13 +90,14 @@ class Health:
             def do_GET(self) -> None:
                 if self.path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
-                elif self.path == "/health":
+                elif self.path in ("/health", "/ready"):
                     healthy, page = report()
+                    good = healthy if self.path == "/health" else page["ready"]
                     self._answer(
-                        200 if healthy else 503, "application/json", json.dumps(page, indent=1).encode()
+                        200 if good else 503, "application/json", json.dumps(page, indent=1).encode()
                     )
                 else:
-                    self._answer(404, "text/plain", b"/metrics or /health\n")
+                    self._answer(404, "text/plain", b"/metrics, /health or /ready\n")
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.structs import TopicPartition
 from faust.types import TP
@@ -39,14 +39,19 @@ from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
 from streams.store import Store, StoreDamaged
-from streams.transaction import Publisher
+from streams.transaction import Outputs, Publisher
 from streams.transport import Batch, BatchConsumer
 
 log = logging.getLogger("intentflow.partition")
-WAITING_BATCHES = (
-    2  # full batches that may wait: enough to keep the compute thread busy, few enough to bound memory
-)
+WAITING_BATCHES = 2  # full ones that may wait: they keep the compute thread busy, and memory is bounded
 IDLE_S = 1.0
+
+
+class Passed(NamedTuple):
+    """What a batch produced, and its record batches by topic."""
+
+    work: Work
+    outputs: Outputs
 
 
 class Partition:
@@ -75,8 +80,9 @@ class Partition:
         self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
         self._waiting = 0  # records in the queue
         self._opening = 0  # batches of other openings are not ours
+        self._given = 0  # number of the last batch given
         self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
-        self._careful = Careful(self._in_compute, self._settle)
+        self._careful = Careful(self._pass, self._settle)
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self._store: Store | None = None
@@ -91,6 +97,7 @@ class Partition:
 
     async def give(self, batch: Batch) -> None:
         """A batch of raw records from the transport."""
+        self._given = batch.number
         if batch.opening != self._opening:
             return  # fetched before the partition was opened again, which reads it once more
         self._queue.put_nowait(batch.records)
@@ -100,7 +107,7 @@ class Partition:
 
     async def park(self) -> None:
         """Finish the batch in work, commit it, and rest with all state, as in a rebalance."""
-        self._stopping = True
+        self._stopping, self._opening = True, 0
         self._consumer.close_partition(self.tp)
         if self._task is not None and not self._task.done():
             if self.progress.state == "opening":
@@ -124,11 +131,18 @@ class Partition:
 
     def mark(self) -> tuple[int, ...]:
         """Changes whenever the partition gets on: what the watchdog looks at."""
-        return (self.progress.read, self.progress.applied, self._consumer.fetched(self.tp))
+        return (self.progress.read, self.progress.applied, *self._consumer.fetched(self.tp))
 
     def behind(self, end: int) -> bool:
         """Whether there is something to do; end: the source partition's next offset, as the broker tells it."""
-        return self.progress.state == "opening" or self._waiting > 0 or self._consumer.fetched(self.tp) < end
+        if not self._following.has_model.is_set():
+            return False  # it waits for a first release, which may take as long as it likes
+        return self.progress.state == "opening" or self._end_fetched() < end
+
+    def _end_fetched(self) -> int:
+        """Next source offset with nothing before it still to be applied or on its way here."""
+        position, last_batch = self._consumer.fetched(self.tp)
+        return position if not self._waiting and self._given == last_batch else self.progress.applied
 
     async def _run(self, rested: bool) -> None:
         await self._following.has_model.wait()
@@ -168,7 +182,7 @@ class Partition:
         """Forget all state."""
         self.progress.state = "opening"
         self._consumer.close_partition(self.tp)
-        self._opening, self._queue, self._waiting = 0, asyncio.Queue(), 0
+        self._opening, self._queue, self._waiting, self._written = 0, asyncio.Queue(), 0, {}
         store, self._store = self._store, None
         if store is not None:
             await self._in_compute(store.destroy if destroy else store.close)
@@ -240,8 +254,8 @@ class Partition:
         try:
             records = await asyncio.wait_for(self._take(), IDLE_S)
         except TimeoutError:
-            self.progress.passed(self._consumer.fetched(self.tp))
-            await self._settle(await self._in_compute(shoppers.idle, self.progress.applied))
+            self.progress.passed(self._end_fetched())
+            await self._settle(await self._pass(shoppers.idle, self.progress.applied))
             return
         if not records:
             return
@@ -249,12 +263,12 @@ class Partition:
             await self._careful.process(shoppers, records)
             return
         try:
-            work = await self._in_compute(shoppers.process, records)
+            passed = await self._pass(shoppers.process, records)
         except NOT_THE_RECORDS:
             raise
         except Exception as fault:
             raise Suspect(records[0].offset, records[-1].offset) from fault
-        await self._settle(work)
+        await self._settle(passed)
 
     async def _take(self) -> list[Any]:
         """What is waiting, as one batch: while a transaction is under way small fetches add up."""
@@ -266,40 +280,51 @@ class Partition:
             self._consumer.hold(self.tp, False)
         return records
 
-    async def _settle(self, work: Work) -> None:
+    async def _pass(self, function: Callable[..., Work], *arguments: Any) -> Passed:
+        """The pass over a batch and its outputs, ready to send: one visit to the compute thread."""
+
+        def work() -> Passed:
+            done = function(*arguments)
+            return Passed(done, self._outputs(done) if done.live else {})
+
+        passed: Passed = await self._in_compute(work)
+        return passed
+
+    async def _settle(self, passed: Passed) -> None:
         """Commit what a batch produced, and book it."""
-        shoppers, redo = self._shoppers, self.progress.state == "redo"
+        work, shoppers, redo = passed.work, self._shoppers, self.progress.state == "redo"
         assert shoppers is not None
         if work.live:
-            await self._commit(shoppers, work)
+            await self._commit(shoppers, passed)
         self.progress.applied_to(work.next_offset)
         if redo:
             metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
             self.progress.tell(self.tp.partition)
         self._gauge(shoppers, work)
 
-    async def _commit(self, shoppers: Shoppers, work: Work) -> None:
-        begun = time.monotonic()
-        outputs = await self._in_compute(self._outputs, shoppers, work)
-        last = await self._publisher.publish(outputs, max(shoppers.live_from, work.next_offset))
+    async def _commit(self, shoppers: Shoppers, passed: Passed) -> None:
+        begun, work = time.monotonic(), passed.work
+        last = await self._publisher.publish(passed.outputs, max(shoppers.live_from, work.next_offset))
         names = {self._topics.sequences_changelog: "sequences", self._topics.contacts_changelog: "contacts"}
         done = {name: last[topic] for topic, name in names.items() if topic in last}
-        await self._in_compute(shoppers.settle, work, done)
+        if work.sequences:
+            await self._in_compute(shoppers.settle, work, done)
+        else:
+            shoppers.settle(work, done)  # a few rows at most: not worth a visit to the compute thread
         metrics.COMMIT.inc(time.monotonic() - begun)
         if work.next_offset > shoppers.live_from:
             metrics.count(work, self.tp.partition)
 
-    def _outputs(self, shoppers: Shoppers, work: Work) -> dict[str, Any]:
-        logs = shoppers.changelog(work)
+    def _outputs(self, work: Work) -> Outputs:
         by_topic = {self._topics.of_schema(name): records for name, records in work.records.items()}
-        by_topic[self._topics.sequences_changelog] = logs["sequences"]
-        by_topic[self._topics.contacts_changelog] = logs["contacts"]
+        by_topic[self._topics.sequences_changelog] = work.sequences_log()
+        by_topic[self._topics.contacts_changelog] = list(work.contacts.items())
         return {topic: self._publisher.build(records) for topic, records in by_topic.items() if records}
 
     def _gauge(self, shoppers: Shoppers, work: Work) -> None:
         number = str(self.tp.partition)
-        highwater = self._consumer.highwater(self.tp)
-        metrics.LAG.labels(number).set(max(0, (highwater or 0) - max(work.next_offset, 0)))
+        highwater = self._consumer.highwater(self.tp) or 0
+        metrics.LAG.labels(number).set(max(0, highwater - self._end_fetched()))
         metrics.HOT_ROWS.labels(number).set(len(shoppers.rows))
         for stage, seconds in shoppers.stages.seconds.items():
             metrics.STAGE.labels(stage).inc(seconds - self._written.get(stage, 0.0))

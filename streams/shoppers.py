@@ -51,6 +51,11 @@ class Work:
     decisions: list[Decision] = field(default_factory=list)
     applied: Applied | None = None
 
+    def sequences_log(self) -> list[Record]:
+        """Records for the sequences changelog: rows, and the checkpoint that they complete."""
+        rows: list[Record] = list(self.sequences.items())
+        return rows if self.checkpoint is None else [*rows, (CHECKPOINT_KEY, self.checkpoint)]
+
 
 class Shoppers:
     """State of one partition's shoppers and the pass over their events.
@@ -257,13 +262,6 @@ class Shoppers:
             work.sequences.update(self.rows.take(taken))
         if checkpoint is not None:
             work.checkpoint = checkpoint.encode()
-
-    def changelog(self, work: Work) -> dict[str, list[Record]]:
-        """Changelog records of the batch: `sequences` and `contacts`."""
-        sequences: list[Record] = list(work.sequences.items())
-        if work.checkpoint is not None:
-            sequences.append((CHECKPOINT_KEY, work.checkpoint))
-        return {"sequences": sequences, "contacts": list(work.contacts.items())}
 
     def _thin(self, slots: Slots, at: Array) -> Array:
         """With `coalesce_predictions`: each shopper's last event of the batch."""

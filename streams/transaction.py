@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 
 Record = tuple[bytes | None, bytes | None]
+Outputs = dict[str, list[BatchBuilder]]  # record batches by topic
 CommitOffset = Callable[[TopicPartition, int], Awaitable[bool]]
 # Between two transactions of one producer the broker answers CONCURRENT_TRANSACTIONS until the first one's markers are
 # written, about 2 ms; the client would ask again after 20 ms, and after 100 ms for other errors that pass.
@@ -78,7 +79,7 @@ class Publisher:
                 builders.append(builder)
         return builders
 
-    async def publish(self, outputs: dict[str, list[BatchBuilder]], offset: int) -> dict[str, int]:
+    async def publish(self, outputs: Outputs, offset: int) -> dict[str, int]:
         """Send the outputs by topic and commit the source offset; returns the last offset written by topic.
 
         Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
@@ -102,7 +103,7 @@ class Publisher:
             raise
         return last
 
-    async def _send(self, outputs: dict[str, list[BatchBuilder]]) -> dict[str, int]:
+    async def _send(self, outputs: Outputs) -> dict[str, int]:
         sent: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
         longest = max((len(builders) for builders in outputs.values()), default=0)
         for turn in range(longest):  # topic by topic in turns: batches of one partition go one after another

@@ -30,9 +30,13 @@ BUSY_BYTES = 1 << 20
 
 
 class Batch(NamedTuple):
-    """Records of one partition in offset order. opening: the partition's opening at which they were fetched."""
+    """Records of one partition in offset order.
+
+    opening: the partition's opening at which they were fetched. number: counts the partition's batches in this process.
+    """
 
     opening: int
+    number: int
     records: list[Any]
 
 
@@ -56,7 +60,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self._answered = 0.0  # when records came last, monotonic seconds
         self._openings: dict[TopicPartition, int] = {}
-        self.positions: dict[TopicPartition, int] = {}  # next offset to fetch, markers of transactions passed
+        # Next offset to fetch, markers of transactions passed, and the number of the last batch.
+        self.fetched: dict[TopicPartition, tuple[int, int]] = {}
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
@@ -88,9 +93,14 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     ) -> dict[Any, Batch]:
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records) or {}
         self._pace(consumer, sum(map(len, fetched.values())))
-        for tp in self._openings.keys() & consumer.assignment():
-            self.positions[tp] = await consumer.position(tp)
-        return {tp: Batch(self._openings.get(tp, 0), records) for tp, records in fetched.items()}
+        assignment = consumer._subscription.subscription.assignment
+        for tp in self._openings.keys() & assignment.tps:
+            position, number = assignment.state_value(tp), self.fetched[tp][1] + (tp in fetched)
+            if position.has_valid_position:
+                self.fetched[tp] = position.position, number
+        return {
+            tp: Batch(self._openings[tp], self.fetched[tp][1], records) for tp, records in fetched.items()
+        }
 
     def _pace(self, consumer: Any, count: int) -> None:
         """While more than one record comes in `fetch_max_wait_ms`, let the broker collect them for that long; else have
@@ -104,7 +114,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
     async def seek_and_open(self, tp: TopicPartition, offset: int) -> int:
         """Go on at `offset`; returns the number of this opening, which batches from now on carry."""
         self._ensure_consumer().seek(tp, offset)
-        self._openings[tp], self.positions[tp] = self._openings.get(tp, 0) + 1, offset
+        self._openings[tp] = self._openings.get(tp, 0) + 1
+        self.fetched[tp] = offset, self.fetched.get(tp, (0, 0))[1]
         return self._openings[tp]
 
 
@@ -161,10 +172,9 @@ class BatchConsumer(driver.Consumer):
         self._open.add(tp)
         return opening
 
-    def fetched(self, tp: TP) -> int:
-        """Next offset that will be fetched; -1 before the partition was opened."""
-        positions = cast(BatchThread, self._thread).positions
-        return positions.get(TopicPartition(tp.topic, tp.partition), -1)
+    def fetched(self, tp: TP) -> tuple[int, int]:
+        """Next offset that will be fetched, and the number of the last batch; (-1, 0) before the first opening."""
+        return cast(BatchThread, self._thread).fetched.get(TopicPartition(tp.topic, tp.partition), (-1, 0))
 
     def close_partition(self, tp: TP) -> None:
         self._open.discard(tp)

@@ -181,7 +181,7 @@ class Partition:
 
     def commit(self, work: Work) -> dict[str, int]:
         """The transaction; returns the last changelog offset by name."""
-        logs, last = self.shoppers.changelog(work), {}
+        logs, last = {"sequences": work.sequences_log(), "contacts": list(work.contacts.items())}, {}
         for name, log in (("sequences", self.sequences_log), ("contacts", self.contacts_log)):
             log.append(logs[name])
             if logs[name]:

@@ -1,0 +1,90 @@
+"""T16: the names of Faust and aiokafka that the transport leans on, pinned, so that an upgrade fails here."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import aiokafka.producer.message_accumulator
+import aiokafka.producer.sender
+import faust
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.drivers import aiokafka as driver
+
+from streams import transport
+
+# Names that transport.py uses and does not define: whose they are.
+PRIVATE = {
+    FaustConsumer: {"_read_offset", "_unacked_messages", "_commit"},
+    driver.Consumer: {"_getmany", "_to_message", "_thread"},
+    driver.AIOKafkaConsumerThread: {"_ensure_consumer"},
+    aiokafka.AIOKafkaConsumer: {"_fetcher", "_subscription"},
+    Fetcher: {"_fetch_min_bytes", "_fetch_max_wait_ms"},
+}
+# Names that it overrides.
+OVERRIDDEN = {
+    faust.App: {"_new_transport"},
+    FaustConsumer: {"_wait_next_records", "_add_gap"},
+    driver.Consumer: {"_new_consumer_thread"},
+    driver.AIOKafkaConsumerThread: {"_create_worker_consumer", "_fetch_records"},
+}
+OVERRIDES = [
+    (transport.BatchApp, faust.App),
+    (transport.BatchThread, driver.AIOKafkaConsumerThread),
+    (transport.BatchConsumer, driver.Consumer),
+]
+
+
+def test_every_private_name_that_the_transport_uses_is_pinned_here_and_exists() -> None:
+    """T16: an upgrade of Faust or aiokafka that moves one of them fails here, not in production."""
+    used, defined = set(), set()
+    for node in ast.walk(ast.parse(inspect.getsource(transport))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            ours = isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+            (defined if ours else used).add(node.attr)
+    assert used - defined == set().union(*PRIVATE.values())
+    for owner, names in PRIVATE.items():
+        source = "".join(inspect.getsource(base) for base in owner.__mro__ if base is not object)
+        assert {name for name in names if f"self.{name}" not in source and not hasattr(owner, name)} == set()
+    for owner, names in OVERRIDDEN.items():
+        assert {name for name in names if not hasattr(owner, name)} == set()
+    assert set().union(*OVERRIDDEN.values()) <= defined
+
+
+@pytest.mark.parametrize(("ours", "theirs"), OVERRIDES, ids=lambda owner: owner.__name__)
+def test_what_the_transport_overrides_takes_the_arguments_that_faust_gives(ours: type, theirs: type) -> None:
+    """T16."""
+    for name, function in vars(ours).items():
+        if inspect.isfunction(function) and name != "__init__" and hasattr(theirs, name):
+            mine = inspect.signature(function).parameters
+            base = inspect.signature(getattr(theirs, name)).parameters
+            assert list(mine) == list(base), name
+
+
+def test_the_record_batch_of_the_client_that_the_publisher_fills_is_where_it_was() -> None:
+    """T16, of aiokafka: batches are built without a Python object per record."""
+    builder = aiokafka.producer.message_accumulator.BatchBuilder
+    assert {"append", "record_count"} <= set(vars(builder))
+    assert {"create_batch", "send_batch"} <= set(vars(aiokafka.AIOKafkaProducer))
+
+
+def test_every_test_that_the_page_of_known_problems_names_exists() -> None:
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"\btest_\w+(?=`|\[)", (root / "docs" / "faust-problems.md").read_text()))
+    files = list((root / "tests").rglob("test_*.py"))
+    defined = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert len(named) > 20
+    assert named <= defined
+
+
+def test_the_pause_between_two_transactions_is_where_the_publisher_sets_it() -> None:
+    """aiokafka's own 20 ms would be most of the latency."""
+    source = inspect.getsource(aiokafka.producer.sender)
+    assert "return BACKOFF_OVERRIDE" in source
+    assert aiokafka.producer.sender.BACKOFF_OVERRIDE < 0.01
