@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from bench import paper
 from bench.report import PAGE, RESULTS, Report, flat, read, text
 
 OPENING = """# Performance
@@ -22,11 +24,44 @@ ABOUT = {
     "pipeline": """
 One worker and Apache Kafka on the same machine. **Saturation**: a backlog of events, hardly two of one shopper in a
 row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions committed, after
-start-up and with checkpoints going on. **Latency**: events are sent on a fixed schedule, at a quarter and at half of
-that rate, and each is timed from when it was due (so a stall counts for every event that it held up) to when a
-`read_committed` consumer could read its prediction or intervention. **Plain Faust** does the same job event by event
-on the same topic, from the same release, at least once; it decides and checks nothing. `commit` overlaps with compute:
-while one partition's transaction is under way, another partition computes.
+start-up and with checkpoints going on. **Plain Faust** does the same job event by event on the same topic, from the same
+release, at least once; it decides and checks nothing. `commit` overlaps with compute: while one partition's transaction
+is under way, another partition computes.
+""",
+    "floor": """
+The floor is a program (`bench/minimal.py`) that does only what nobody can leave out, with the worker's two threads, its
+transactions and the same broker on the same two cores: fetch the bytes, decode the Avro, one LSTM step and the heads,
+read and write as many rows in RocksDB as the worker did, send the bytes that it sent. It takes the same backlog in the
+same run. The parts are also measured alone. `us_per_event_beyond_the_floor` says where the worker's other microseconds
+go: stages by the clock of the compute thread, the rest as CPU.
+""",
+    "latency": """
+From when an event was due to when a `read_committed` consumer could read its intervention, at three shares of the
+throughput that the same worker had reached just before, with the policy in force. The generator keeps a fixed schedule
+in a process of its own, and a stall counts for every event that it held up. `due_to_acknowledged`: the event is in
+Kafka. `due_to_built`: its intervention is computed. `built_to_read`: the transaction and the reader's fetch.
+""",
+    "growth": """
+CPU of the worker per event, and its memory against the bound computed from its settings. In the row of shoppers memory
+is held to 32,768 of them, so that at 100,000 most events, and from a million on nearly all, are of somebody whose row is
+on disk: that is a step in the cost of an event, and what may not happen is that it goes on growing. Stores are filled
+beforehand. `checkpoint_interval`: a worker under a steady load is killed -9, and its successor redoes what no checkpoint
+covers.
+""",
+    "recovery": """
+**Changelog**: a wiped data folder is filled from the changelog; the limit is the slower of reading and of writing to
+RocksDB, each alone in the same run. **Redo**: after a kill -9, events that no checkpoint covers are applied again and
+nothing is published; against the rate live. **Takeover**: one of two workers is killed -9 under load; counted from when
+the group noticed to the first commit on the last of its partitions.
+""",
+    "gpu": """
+The torch engine on a GPU with random weights, loud enough that scores spread as those of a trained release do. A
+**step** is one event each of a batch of shoppers, drawn from 131,072 whose state is on the device: numpy in, numpy out,
+one CUDA graph. A **window** is 50 events from a zero state, as a rebuild runs it, in one packed call of cuDNN.
+`roofline` is the share of the time that the call would take at least (its `limit`: FLOP at the rate of a big matrix
+product, bytes in device memory or over the link at that of a big copy, measured in the same run). `state_on_host` is the
+engine without graphs and with the state sent to and fro; `nn_lstm` is torch's LSTM alone, its inputs lying ready on the
+device; `onnx` is ONNX Runtime with the state on the device.
 """,
     "memory": """
 A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed
@@ -58,14 +93,59 @@ def section(report: Report) -> str:
             for b in report.bars
         ),
         "",
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {name} | {text(value)} |" for name, value in flat(report.figures)),
-        "",
+        *tables(report.figures),
+        *([paper.section(report.figures)] if report.name == "growth" else []),
         f"Versions: {versions}.",
         "",
     ]
     return "\n".join(lines)
+
+
+def tables(figures: Mapping[str, Any]) -> list[str]:
+    """Plain figures as a list, and side by side what was measured in the same way several times."""
+    plain, grids = _sorted_out(figures, "")
+    lines = ["| figure | value |", "|---|---|", *(f"| {name} | {text(value)} |" for name, value in plain), ""]
+    return (lines if plain else []) + [line for name, grid in grids for line in _side_by_side(name, grid)]
+
+
+def _sorted_out(
+    figures: Mapping[str, Any], above: str
+) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Figures by dotted name, and grids: groups of two or more that have the same figures and no grid within."""
+    groups = {key: value for key, value in figures.items() if isinstance(value, Mapping)}
+    plain: list[tuple[str, Any]] = []
+    grids: list[tuple[str, Any]] = []
+    for key, value in figures.items():
+        if key not in groups:
+            plain.append((above + key, value))
+            continue
+        more, within = _sorted_out(value, f"{above}{key}.")
+        plain += more
+        grids += within
+    columns = {tuple(name for name, _ in flat(group)) for group in groups.values()}
+    if len(groups) > 1 and len(columns) == 1 and not grids:
+        return [(above + key, figures[key]) for key in figures if key not in groups], [
+            (above.rstrip(".") or "figure", groups)
+        ]
+    return plain, grids
+
+
+def _side_by_side(name: str, grid: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The longer side of the grid goes down the page."""
+    cells = {key: dict(flat(group)) for key, group in grid.items()}
+    figures = list(next(iter(cells.values())))
+    across = figures if len(figures) < len(cells) else list(cells)
+    down = list(cells) if across is figures else figures
+    rows = (
+        " | ".join(text(cells[row][column] if across is figures else cells[column][row]) for column in across)
+        for row in down
+    )
+    return [
+        f"| {name} | {' | '.join(across)} |",
+        f"|---{'|---' * len(across)}|",
+        *(f"| {row} | {values} |" for row, values in zip(down, rows, strict=True)),
+        "",
+    ]
 
 
 def reports(folder: Path = RESULTS) -> list[Report]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ from schemas.topics import Topics
 from tests.brokers.process import Child, free_ports
 
 WORKER = "from schemas.settings import Settings; from streams.worker import run; run(Settings.load())"
-START_S = 60.0
+START_S = 300.0  # a store of millions of rows may have to be read first
 TICK_S = 0.25
 MIB = 1 << 20
 
@@ -35,13 +36,32 @@ class Running:
 
     def __init__(self, name: str, arguments: list[str], settings: Settings, group: str, folder: Path) -> None:
         self.settings, self.group = settings, group
-        self._child = Child(
-            name, [sys.executable, *arguments], folder / f"{group}.log", environment(settings)
-        )
+        log = folder / f"{name.replace(' ', '-')}-{group}.log"
+        self._child = Child(name, [sys.executable, *arguments], log, environment(settings))
 
     @property
     def pid(self) -> int:
         return self._child.pid
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        return cpu_seconds(self.pid)
+
+    def memory_mib(self, which: str) -> float:
+        """VmRSS (now) or VmHWM (the most so far)."""
+        return memory_mib(self.pid, which)
+
+    def metrics(self) -> Figures:
+        """Counters by name; none, if the program has no page for them."""
+        return {}
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it is ready."""
+        self._child.start(lambda: True, START_S)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._child.kill()
 
     def ready(self) -> bool:
         return True
@@ -54,6 +74,15 @@ class Running:
     def tail(self) -> str:
         return self._child.tail()
 
+    @contextlib.contextmanager
+    def launched(self) -> Iterator[Self]:
+        """Start it without waiting until it is ready; it is ended at the end of the block."""
+        self.launch()
+        try:
+            yield self
+        finally:
+            self._child.stop()
+
     def __enter__(self) -> Self:
         self._child.start(self.ready, START_S)
         return self
@@ -63,17 +92,25 @@ class Running:
 
 
 class Worker(Running):
-    """The worker, as `intentflow worker` starts it."""
+    """The worker, as `intentflow worker` starts it; `partitions`: how many are to be its own, all by default."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, partitions: int | None = None, name: str = "the worker"
+    ) -> None:
         settings = settings.model_copy(update={"metrics_port": free_ports(1)[0]})
-        super().__init__("the worker", ["-c", WORKER], settings, settings.app_id, folder)
+        super().__init__(name, ["-c", WORKER], settings, settings.app_id, folder)
+        self._share = settings.partitions if partitions is None else partitions
 
     def ready(self) -> bool:
-        """All its partitions are open."""
+        """Its partitions are open."""
+        states = self.states().values()
+        return len(states) == self._share and "opening" not in states
+
+    def states(self) -> dict[int, str]:
+        """State of each of its partitions by number; nothing while it does not answer."""
         page = self._get("/health")
-        states = [partition["state"] for partition in json.loads(page)["partitions"].values()] if page else []
-        return len(states) == self.settings.partitions and "opening" not in states
+        found = json.loads(page)["partitions"] if page else {}
+        return {int(number): str(partition["state"]) for number, partition in found.items()}
 
     def metrics(self) -> Figures:
         """Its counters, labels in brackets: {"intentflow_stage_seconds_total[step]": 1.5, …}."""
@@ -89,8 +126,68 @@ class Worker(Running):
         try:
             with urllib.request.urlopen(url, timeout=5.0) as answer:
                 return str(answer.read().decode())
+        except urllib.error.HTTPError as refusal:  # 503 of /health has the page all the same
+            return refusal.read().decode()
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return ""
+
+
+class Fleet:
+    """Several workers of one group as one program; each has a data folder of its own. A context manager."""
+
+    def __init__(self, settings: Settings, folder: Path, count: int) -> None:
+        self.settings, self.group = settings, settings.app_id
+        if settings.partitions % count:
+            raise ValueError(f"{settings.partitions} partitions are not shared evenly by {count} workers")
+        self.workers = [
+            Worker(
+                settings.model_copy(update={"data_dir": f"{settings.data_dir}-{number}"}),
+                folder,
+                settings.partitions // count,
+                f"worker {number}",
+            )
+            for number in range(count)
+        ]
+        self._stack = contextlib.ExitStack()
+
+    def check(self) -> None:
+        for worker in self.workers:
+            worker.check()
+
+    def cpu_seconds(self) -> float:
+        return sum(worker.cpu_seconds() for worker in self.workers)
+
+    def memory_mib(self, which: str) -> float:
+        """Of the largest of them."""
+        return max(worker.memory_mib(which) for worker in self.workers)
+
+    def metrics(self) -> Figures:
+        total: Figures = {}
+        for worker in self.workers:
+            for name, value in worker.metrics().items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    def __enter__(self) -> Self:
+        try:
+            for worker in self.workers:  # all at once: none has just its share before the last is there
+                worker.launch()
+                self._stack.push(worker)
+            self._wait(time.monotonic() + START_S)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _wait(self, deadline: float) -> None:
+        while not all(worker.ready() for worker in self.workers):
+            self.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all workers were ready in time:\n{self.workers[0].tail()}")
+            time.sleep(TICK_S)
 
 
 class Committed:
@@ -105,8 +202,12 @@ class Committed:
 
     def total(self) -> int:
         """Events committed, over all partitions."""
+        return sum(self.by_partition().values())
+
+    def by_partition(self) -> dict[int, int]:
+        """The same for each partition."""
         found = self._consumer.committed(self._partitions, timeout=30.0)
-        return sum(max(partition.offset, 0) for partition in found)
+        return {partition.partition: max(partition.offset, 0) for partition in found}
 
     def written(self, topic: str) -> int:
         """Records that a topic holds, over all partitions; transactions add their markers."""
@@ -130,7 +231,7 @@ class Sample:
 
 
 def follow(
-    process: Running, broker_pid: int, until: Callable[[Sample], bool], limit_s: float
+    process: Running | Fleet, broker_pid: int, until: Callable[[Sample], bool], limit_s: float
 ) -> list[Sample]:
     """Samples of a process at work, one every 0.25 s, until `until(sample)` or `limit_s` seconds have gone by."""
     progress = Committed(process.settings, process.group)
@@ -139,7 +240,11 @@ def follow(
     try:
         while time.monotonic() < end:
             process.check()
-            samples.append(_sample(process, broker_pid, progress))
+            try:
+                samples.append(sample(process, broker_pid, progress))
+            except (RuntimeError, FileNotFoundError):
+                process.check()  # it ended while it was looked at: its log says more
+                raise
             if until(samples[-1]):
                 break
             time.sleep(TICK_S)
@@ -148,15 +253,16 @@ def follow(
     return samples
 
 
-def _sample(process: Running, broker_pid: int, progress: Committed) -> Sample:
-    metrics = process.metrics() if isinstance(process, Worker) else {}
+def sample(process: Running | Fleet, broker_pid: int, progress: Committed) -> Sample:
+    """How things stand now."""
+    metrics = process.metrics()
     committed = progress.total()
     return Sample(
         time.monotonic(),
         committed,
-        cpu_seconds(process.pid),
+        process.cpu_seconds(),
         cpu_seconds(broker_pid),
-        memory_mib(process.pid, "VmRSS"),
+        process.memory_mib("VmRSS"),
         metrics,
     )
 
@@ -168,8 +274,21 @@ def changes(samples: list[Sample]) -> list[Sample]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of all threads of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return _seconds(Path(f"/proc/{pid}/stat"))
+
+
+def _seconds(stat: Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """The same for each of its threads, by number."""
+    found = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            found[int(folder.name)] = _seconds(folder / "stat")
+    return found
 
 
 def memory_mib(pid: int, which: str) -> float:

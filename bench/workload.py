@@ -20,8 +20,8 @@ from schemas.settings import Settings
 
 CATEGORIES = tuple(f"category {number:03d}" for number in range(300))
 ITEMS = 50_000
-TYPES = ("page_view", "item_view", "add_to_cart", "purchase")
-TYPE_SHARES = (0.4, 0.4, 0.1, 0.1)
+TYPES = ("page_view", "item_view", "add_to_cart", "purchase", "coupon_redeem", "wishlist")
+TYPE_SHARES = (0.4, 0.385, 0.1, 0.1, 0.01, 0.005)  # the last two are what the policy of measurements looks at
 DEVICES = ("mobile", "desktop", "app")
 BATCH = 20_000
 
@@ -62,7 +62,7 @@ class Workload:
         times = self.end - span + (numbers + 1) * (span / self.events)
         columns = {
             "event_id": event_ids(self.first + numbers, self.seed),
-            "user_id": _numbered("user-", who, 7),
+            "user_id": fixed_text(user_ids(who)),
             "event_type": _picked(TYPES, rng.choice(len(TYPES), n, p=TYPE_SHARES)),
             "event_time": pa.array(times.astype(np.int64)),
             "item_id": _numbered("item-", rng.integers(0, ITEMS, n), 5),
@@ -109,9 +109,18 @@ def _picked(names: tuple[str, ...], which: np.ndarray) -> pa.Array:
     return pa.array(names).take(pa.array(which))
 
 
+def user_ids(numbers: np.ndarray) -> np.ndarray:
+    """Ids of shoppers by number, as bytes u1 (N, 12)."""
+    return _digits("user-", numbers, 7)
+
+
 def _numbered(prefix: str, numbers: np.ndarray, digits: int) -> pa.Array:
+    return fixed_text(_digits(prefix, numbers, digits))
+
+
+def _digits(prefix: str, numbers: np.ndarray, digits: int) -> np.ndarray:
     out = np.empty((len(numbers), len(prefix) + digits), np.uint8)
     out[:, : len(prefix)] = np.frombuffer(prefix.encode(), np.uint8)
     for at in range(digits):
         out[:, len(prefix) + at] = ord("0") + numbers // 10 ** (digits - 1 - at) % 10
-    return fixed_text(out)
+    return out

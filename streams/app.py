@@ -14,8 +14,9 @@
     heads          models/engine*    scores of every head
     decide         decide.py         pure: a decision with its reason for every candidate
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
-    commit         transaction.py    outputs, changelogs and offset together
-    recovery       partition.py      open: fence, committed offset, changelog.py, redo, live; careful.py: a batch that raises
+    commit         transaction.py    outputs, changelogs and offset together; record_batches.py: built in the packing thread
+    recovery       partition.py      open (opening.py): fence, committed offset, changelog.py, redo, live
+                   careful.py        a batch that raises
     standby        standby.py        warm copies of other workers' partitions; assignment.py gives them out
     liveness       watchdog.py       a partition that should get on and does not ends the worker; health.py tells
 
@@ -97,6 +98,7 @@ class Workers:
     def __init__(self, app: BatchApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._packing = ThreadPoolExecutor(1, thread_name_prefix="packing")
         self._copying = ThreadPoolExecutor(settings.partitions, thread_name_prefix="standby")
         registry = open_registry(settings)
         self._codecs = Codecs(registry)
@@ -129,6 +131,7 @@ class Workers:
                 self.following,
                 self._codecs,
                 self._compute,
+                self._packing,
                 partial(self._open_store, max(int(self._settings.block_cache_bytes) // share, 1 << 20)),
                 max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
             )
@@ -155,6 +158,11 @@ class Workers:
         """A partition that failed has an unknown state in memory: end the process, the log has everything."""
         while not self._app.should_stop:
             await asyncio.sleep(WATCH_S)
+            lost = self._consumer.group_failure
+            if lost is not None:
+                log.error("this worker cannot be a member of group %s: %r", self._settings.app_id, lost)
+                await self._app.crash(lost)
+                return
             for tp, partition in list(self._partitions.items()):
                 if partition.failure is not None:
                     log.error("partition %d failed: %r", tp.partition, partition.failure)
@@ -174,6 +182,7 @@ class Workers:
         self._watchdog.stop()
         self._health.stop()
         self._compute.shutdown(wait=True)
+        self._packing.shutdown(wait=True)
 
     @property
     def _consumer(self) -> BatchConsumer:

@@ -16,6 +16,7 @@ from streams.store import StoreProblem
 
 log = logging.getLogger("intentflow.careful")
 NOT_THE_RECORDS = (StoreProblem, RowsTooSmall, OSError, MemoryError)
+SUSPECTS = 1000  # ranges that are remembered
 IN_A_ROW = 64  # records that raise one after another: then it is not the records
 
 
@@ -35,19 +36,17 @@ class Careful:
 
     def __init__(self, run: Callable[..., Awaitable[Any]], settle: Callable[[Any], Awaitable[None]]) -> None:
         self._run, self._settle = run, settle
-        self._suspect: Suspect | None = None
+        self._suspects: list[Suspect] = []
         self._in_a_row = 0
 
     def expect(self, suspect: Suspect) -> None:
-        """Handle these records with care when they come again."""
-        self._suspect = suspect
+        """Handle these records with care when they come again, in this redo and in later ones."""
+        self._suspects = [*self._suspects[-SUSPECTS:], suspect]
 
     def wanted(self, records: list[Any]) -> bool:
         """Whether the batch holds a suspected record."""
-        suspect = self._suspect
-        return (
-            suspect is not None and records[0].offset <= suspect.last and records[-1].offset >= suspect.first
-        )
+        first, last = records[0].offset, records[-1].offset
+        return any(first <= suspect.last and last >= suspect.first for suspect in self._suspects)
 
     async def process(self, shoppers: Shoppers, records: list[Any]) -> None:
         """All of the batch. Raises the pass's error when it is not the records, or when everything raises."""
@@ -70,5 +69,3 @@ class Careful:
                 log.error("record at offset %d raises, it goes to dead-letters: %r", piece[0].offset, fault)
                 done = await self._run(shoppers.poisoned, piece[0], fault)
             await self._settle(done)
-        if self._suspect is not None and records[-1].offset >= self._suspect.last:
-            self._suspect = None

@@ -6,7 +6,8 @@ Opening, in this order (a zombie's last commit could be missed in any other):
 3. read both changelogs on into the local store;
 4. seek the source to the redo offset of the last checkpoint; events below the committed offset build state only.
 
-Then batches: compute in the compute thread, commit on the event loop. While one partition commits, another computes.
+Then batches: the pass in the compute thread, record batches and RocksDB writes in the packing thread, the transaction on
+the event loop. While one partition commits, another computes.
 A store that turns out to be damaged, and a batch that raises, both mean: open again. The log has everything.
 """
 
@@ -17,25 +18,19 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.structs import TopicPartition
 from faust.types import TP
 
-from models.carried import carried
-from models.usable import Bounds
 from schemas.settings import Settings
 from schemas.topics import Topics
-from streams import changelog, metrics
+from streams import metrics
 from streams.careful import NOT_THE_RECORDS, Careful, Suspect
-from streams.checkpoint import Checkpointer
-from streams.contacts import ContactBook
-from streams.decode import Decoder
 from streams.following import Following
 from streams.offsets import Offsets
+from streams.opening import build, read_changelogs
 from streams.progress import Progress
-from streams.rows import Rows
-from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
 from streams.store import Store, StoreDamaged
@@ -45,13 +40,6 @@ from streams.transport import Batch, BatchConsumer
 log = logging.getLogger("intentflow.partition")
 WAITING_BATCHES = 2  # full ones that may wait: they keep the compute thread busy, and memory is bounded
 IDLE_S = 1.0
-
-
-class Passed(NamedTuple):
-    """What a batch produced, and its record batches by topic."""
-
-    work: Work
-    outputs: Outputs
 
 
 class Partition:
@@ -68,13 +56,14 @@ class Partition:
         following: Following,
         codecs: Codecs,
         compute: Executor,
+        packing: Executor,
         open_store: Callable[[int], Store],
         rows: int,
     ) -> None:
         self.tp = tp
         self.progress = Progress()
         self._settings, self._consumer, self._following = settings, consumer, following
-        self._codecs, self._compute = codecs, compute
+        self._codecs, self._compute, self._packing = codecs, compute, packing
         self._open_store, self._rows_size = open_store, rows
         self._topics = Topics(settings)
         self._queue: asyncio.Queue[list[Any]] = asyncio.Queue()
@@ -82,7 +71,7 @@ class Partition:
         self._opening = 0  # batches of other openings are not ours
         self._given = 0  # number of the last batch given
         self._publisher = Publisher(settings, TopicPartition(tp.topic, tp.partition), consumer.commit_offset)
-        self._careful = Careful(self._pass, self._settle)
+        self._careful = Careful(self._in_compute, self._settle)
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self._store: Store | None = None
@@ -146,6 +135,7 @@ class Partition:
 
     async def _run(self, rested: bool) -> None:
         await self._following.has_model.wait()
+        await self._following.caught_up.wait()  # with the policy: events before it would stay undecided
         if not (rested and await self._go_on()):
             await self._leave()
             await self._publisher.stop()
@@ -192,10 +182,12 @@ class Partition:
         store = self._store = await self._in_compute(self._open_store, number)
         offsets = Offsets(settings, self.tp)
         live_from = await offsets.live_from()
-        read = await self._read_changelogs(store)
+        read = await read_changelogs(settings, store, number, self.progress, lambda: self._stopping)
         checkpoint = store.checkpoint()
         begin = await offsets.redo_from(None if checkpoint is None else checkpoint.redo, live_from)
-        self._shoppers = self._build(store, live_from, begin)
+        model = self._following.model
+        assert model is not None
+        self._shoppers = build(settings, model, self._codecs, store, self._rows_size, live_from, begin)
         self._opening = await self._consumer.open_partition(self.tp, begin)
         self.progress.opened(begin, live_from)
         log.warning(
@@ -204,43 +196,6 @@ class Partition:
             read,
             begin,
             live_from,
-        )
-
-    async def _read_changelogs(self, store: Store) -> int:
-        names = (self._topics.sequences_changelog, self._topics.contacts_changelog)
-        reading = asyncio.ensure_future(
-            asyncio.to_thread(
-                changelog.read_on,
-                self._settings,
-                store,
-                *names,
-                self.tp.partition,
-                self.progress,
-                lambda: self._stopping,
-            )
-        )
-        try:
-            return await asyncio.shield(reading)
-        except asyncio.CancelledError:
-            await reading  # it sees that we stop, and must be through before the store is closed
-            raise
-
-    def _build(self, store: Store, live_from: int, begin: int) -> Shoppers:
-        settings, model = self._settings, self._following.model
-        assert model is not None
-        rows = Rows(carried(model.engine, self._rows_size), settings.ring_events, store.sequences)
-        bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
-        return Shoppers(
-            model,
-            rows,
-            Sequences(rows, model.engine, model.card.features),
-            ContactBook(self._codecs.contact, store.contacts),
-            store,
-            Decoder(self._codecs.behavior_event, bounds, int(settings.max_event_bytes)),
-            self._codecs,
-            Checkpointer(rows, settings.checkpoint_interval_s, time.monotonic(), begin),
-            live_from,
-            settings.coalesce_predictions,
         )
 
     async def _turn(self) -> None:
@@ -255,7 +210,7 @@ class Partition:
             records = await asyncio.wait_for(self._take(), IDLE_S)
         except TimeoutError:
             self.progress.passed(self._end_fetched())
-            await self._settle(await self._pass(shoppers.idle, self.progress.applied))
+            await self._settle(await self._in_compute(shoppers.idle, self.progress.applied))
             return
         if not records:
             return
@@ -263,12 +218,12 @@ class Partition:
             await self._careful.process(shoppers, records)
             return
         try:
-            passed = await self._pass(shoppers.process, records)
+            work = await self._in_compute(shoppers.process, records)
         except NOT_THE_RECORDS:
             raise
         except Exception as fault:
             raise Suspect(records[0].offset, records[-1].offset) from fault
-        await self._settle(passed)
+        await self._settle(work)
 
     async def _take(self) -> list[Any]:
         """What is waiting, as one batch: while a transaction is under way small fetches add up."""
@@ -280,37 +235,25 @@ class Partition:
             self._consumer.hold(self.tp, False)
         return records
 
-    async def _pass(self, function: Callable[..., Work], *arguments: Any) -> Passed:
-        """The pass over a batch and its outputs, ready to send: one visit to the compute thread."""
-
-        def work() -> Passed:
-            done = function(*arguments)
-            return Passed(done, self._outputs(done) if done.live else {})
-
-        passed: Passed = await self._in_compute(work)
-        return passed
-
-    async def _settle(self, passed: Passed) -> None:
+    async def _settle(self, work: Work) -> None:
         """Commit what a batch produced, and book it."""
-        work, shoppers, redo = passed.work, self._shoppers, self.progress.state == "redo"
+        shoppers, redo = self._shoppers, self.progress.state == "redo"
         assert shoppers is not None
         if work.live:
-            await self._commit(shoppers, passed)
+            await self._commit(shoppers, work)
         self.progress.applied_to(work.next_offset)
         if redo:
             metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
             self.progress.tell(self.tp.partition)
         self._gauge(shoppers, work)
 
-    async def _commit(self, shoppers: Shoppers, passed: Passed) -> None:
-        begun, work = time.monotonic(), passed.work
-        last = await self._publisher.publish(passed.outputs, max(shoppers.live_from, work.next_offset))
+    async def _commit(self, shoppers: Shoppers, work: Work) -> None:
+        begun = time.monotonic()
+        outputs = await self._in_thread(self._packing, self._outputs, work)
+        last = await self._publisher.publish(outputs, max(shoppers.live_from, work.next_offset))
         names = {self._topics.sequences_changelog: "sequences", self._topics.contacts_changelog: "contacts"}
         done = {name: last[topic] for topic, name in names.items() if topic in last}
-        if work.sequences:
-            await self._in_compute(shoppers.settle, work, done)
-        else:
-            shoppers.settle(work, done)  # a few rows at most: not worth a visit to the compute thread
+        await self._in_thread(self._packing, shoppers.settle, work, done)
         metrics.COMMIT.inc(time.monotonic() - begun)
         if work.next_offset > shoppers.live_from:
             metrics.count(work, self.tp.partition)
@@ -319,7 +262,9 @@ class Partition:
         by_topic = {self._topics.of_schema(name): records for name, records in work.records.items()}
         by_topic[self._topics.sequences_changelog] = work.sequences_log()
         by_topic[self._topics.contacts_changelog] = list(work.contacts.items())
-        return {topic: self._publisher.build(records) for topic, records in by_topic.items() if records}
+        return {
+            topic: self._publisher.build(records, topic) for topic, records in by_topic.items() if records
+        }
 
     def _gauge(self, shoppers: Shoppers, work: Work) -> None:
         number = str(self.tp.partition)
@@ -331,4 +276,7 @@ class Partition:
             self._written[stage] = seconds
 
     async def _in_compute(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._compute, function, *arguments)
+        return await self._in_thread(self._compute, function, *arguments)
+
+    async def _in_thread(self, thread: Executor, function: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(thread, function, *arguments)

@@ -1,26 +1,25 @@
 """Publishes what one batch produced: outputs, changelogs and the consumed offset together, or not at all.
 
 One producer per source partition, `transactional.id` = app-topic-partition: starting it fences whoever held the
-partition before. Batches of records are built in the compute thread, only sending happens on the event loop.
+partition before. Record batches are built and compressed in a thread (record_batches.py), only sending happens on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 import aiokafka
 import aiokafka.producer.sender
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
 from schemas.topics import Topics
+from streams.record_batches import Record, SealedBatch, sealed
 
-Record = tuple[bytes | None, bytes | None]
-Outputs = dict[str, list[BatchBuilder]]  # record batches by topic
+Outputs = dict[str, list[SealedBatch]]  # record batches by topic
 CommitOffset = Callable[[TopicPartition, int], Awaitable[bool]]
 # Between two transactions of one producer the broker answers CONCURRENT_TRANSACTIONS until the first one's markers are
 # written, about 2 ms; the client would ask again after 20 ms, and after 100 ms for other errors that pass.
@@ -36,6 +35,7 @@ class Publisher:
         topics = Topics(settings)
         self._changelogs = {topics.sequences_changelog, topics.contacts_changelog}
         self._settings, self._source, self._commit_offset = settings, source, commit_offset
+        self._compression = None if settings.compression == "none" else settings.compression
         self._exactly_once = settings.guarantee == "exactly_once"
         self._producer: aiokafka.AIOKafkaProducer | None = None
         self.group = settings.app_id
@@ -52,7 +52,7 @@ class Publisher:
             **aiokafka_config(self._settings),
             enable_idempotence=True,
             acks="all",
-            compression_type=None if self._settings.compression == "none" else self._settings.compression,
+            compression_type=self._compression,
             max_batch_size=BATCH_BYTES,
             max_request_size=18 << 20,  # a whole bad record fits into dead-letters
             linger_ms=0,
@@ -66,18 +66,18 @@ class Publisher:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    def build(self, records: Iterable[Record]) -> list[BatchBuilder]:
-        """Record batches ready to send. Runs in the compute thread: it touches nothing of the event loop."""
+    def build(self, records: Sequence[Record], topic: str) -> list[SealedBatch]:
+        """Record batches ready to send with the next `publish`. It blocks: call it in a thread."""
         assert self._producer is not None
-        now = int(time.time() * 1000)
-        builders = []
-        builder = None
-        for key, value in records:
-            if builder is None or builder.append(timestamp=now, key=key, value=value) is None:
-                builder = self._producer.create_batch()
-                builder.append(timestamp=now, key=key, value=value)
-                builders.append(builder)
-        return builders
+        return sealed(
+            records,
+            TopicPartition(topic, self._source.partition),
+            int(time.time() * 1000),
+            BATCH_BYTES,
+            self._compression,
+            self._producer._txn_manager,
+            self._exactly_once,
+        )
 
     async def publish(self, outputs: Outputs, offset: int) -> dict[str, int]:
         """Send the outputs by topic and commit the source offset; returns the last offset written by topic.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import aiokafka
 import faust
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
@@ -91,7 +91,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> dict[Any, Batch]:
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records) or {}
+        try:
+            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records) or {}
+        except NoOffsetForPartitionError:
+            return {}  # a rebalance took a position away; whoever opens the partition sets it
         self._pace(consumer, sum(map(len, fetched.values())))
         assignment = consumer._subscription.subscription.assignment
         for tp in self._openings.keys() & assignment.tps:
@@ -113,7 +116,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 
     async def seek_and_open(self, tp: TopicPartition, offset: int) -> int:
         """Go on at `offset`; returns the number of this opening, which batches from now on carry."""
-        self._ensure_consumer().seek(tp, offset)
+        consumer = self._ensure_consumer()
+        consumer.seek(tp, offset)
+        consumer._fetcher._records.pop(tp, None)  # an error of the time without a position would come up now
         self._openings[tp] = self._openings.get(tp, 0) + 1
         self.fetched[tp] = offset, self.fetched.get(tp, (0, 0))[1]
         return self._openings[tp]
@@ -171,6 +176,14 @@ class BatchConsumer(driver.Consumer):
         self._held.discard(tp)
         self._open.add(tp)
         return opening
+
+    @property
+    def group_failure(self) -> BaseException | None:
+        """What ended this worker's membership for good, such as a session timeout that the broker refuses."""
+        consumer = cast(BatchThread, self._thread)._consumer
+        coordinator = None if consumer is None else consumer._coordinator
+        task = getattr(coordinator, "_coordination_task", None)
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     def fetched(self, tp: TP) -> tuple[int, int]:
         """Next offset that will be fetched, and the number of the last batch; (-1, 0) before the first opening."""

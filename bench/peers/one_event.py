@@ -10,11 +10,11 @@ import math
 import time
 import uuid
 from operator import mul
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from models.engine import Engine
+from models.engine import Engine, Scores
 from models.events import DEVICES, EVENT_TYPES
 from models.featurizer import FADING_DAYS, FeatureSpec
 from models.predictions import NAMESPACE
@@ -56,12 +56,21 @@ def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
     )
 
 
-class OneEvent:
-    """Scores events one at a time. Rows go in and out as bytes, as a Faust table holds them."""
+class Named(Protocol):
+    """What predictions say of the model that made them: an Engine has it, and so has a Job."""
 
-    def __init__(self, engine: Engine, spec: FeatureSpec, ring: int) -> None:
-        self._engine, self._spec, self._ring = engine, spec, ring
-        self._dtype = row_dtype(ring, engine.state_size)
+    release_id: str
+    state_size: int
+    tasks: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+class OneEvent:
+    """Scores events one at a time. Rows go in and out as bytes, as a stream processor's store holds them."""
+
+    def __init__(self, model: Engine | Named, spec: FeatureSpec, ring: int) -> None:
+        self._model, self._spec, self._ring = model, spec, ring
+        self._dtype = row_dtype(ring, model.state_size)
         self._empty = np.zeros(1, self._dtype).tobytes()
 
     def score(self, stored: bytes | None, event: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
@@ -71,12 +80,16 @@ class OneEvent:
         if (row["ids"] == event_id).any():
             return stored or self._empty, None
         ids, dense = self.inputs(row, event)
-        trunk, hidden = self._engine.step(
-            np.array([ids], np.int32), np.array([dense], np.float32), row["hidden"][None].astype(np.float32)
-        )
-        scores = self._engine.heads(trunk)
-        self._advance(row, event, event_id, hidden[0])
+        scores, hidden = self._predict(ids, dense, row["hidden"])
+        self._advance(row, event, event_id, hidden)
         return row.tobytes(), self._prediction(event, scores)
+
+    def _predict(self, ids: list[int], dense: list[float], hidden: np.ndarray) -> tuple[Scores, np.ndarray]:
+        """Scores of one event and the state after it, by two calls of an Engine."""
+        trunk, after = self._model.step(
+            np.array([ids], np.int32), np.array([dense], np.float32), hidden[None].astype(np.float32)
+        )
+        return self._model.heads(trunk), after[0]
 
     def inputs(self, row: Any, event: dict[str, Any]) -> tuple[list[int], list[float]]:
         """ids and dense inputs of the event, as models.featurizer.featurize makes them."""
@@ -156,17 +169,17 @@ class OneEvent:
         row["hidden"] = hidden
 
     def _prediction(self, event: dict[str, Any], scores: Any) -> dict[str, Any]:
-        engine = self._engine
+        model = self._model
         return {
             "prediction_id": str(uuid.uuid5(NAMESPACE, f"prediction:{event['event_id']}")),
             "event_id": event["event_id"],
             "user_id": event["user_id"],
             "event_time": event["event_time"],
             "scored_at": int(time.time() * 1000),
-            "release": engine.release_id,
-            "scores": dict(zip(engine.tasks, scores.tasks[0].tolist(), strict=True)),
+            "release": model.release_id,
+            "scores": dict(zip(model.tasks, scores.tasks[0].tolist(), strict=True)),
             "survival": scores.survival[0].tolist(),
-            "next_categories": [engine.categories[at] for at in scores.top[0].tolist()],
+            "next_categories": [model.categories[at] for at in scores.top[0].tolist()],
             "next_category_scores": scores.top_scores[0].tolist(),
         }
 

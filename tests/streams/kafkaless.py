@@ -18,6 +18,7 @@ import pytest
 from faust.types import TP
 
 from schemas.settings import Settings
+from streams import changelog
 from streams import partition as module
 from streams.partition import Partition
 from streams.store import Store
@@ -41,7 +42,7 @@ class Desk:
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
-    def build(self, records: Iterable[Any]) -> list[Any]:
+    def build(self, records: Iterable[Any], topic: str) -> list[Any]:
         return list(records)
 
     async def publish(self, outputs: dict[str, list[Any]], offset: int) -> dict[str, int]:
@@ -128,14 +129,17 @@ class Stage:
     def run(self, reader: Reader, desk: Desk, script: Callable[[Partition], Awaitable[None]]) -> None:
         self._patch.setattr(module, "Publisher", lambda *_, **__: desk)
         self._patch.setattr(module, "Offsets", lambda *_, **__: reader)
-        self._patch.setattr(module.changelog, "read_on", lambda *_, **__: 0)
+        self._patch.setattr(changelog, "read_on", lambda *_, **__: 0)
         asyncio.run(self._run(reader, script))
 
     async def _run(self, reader: Any, script: Callable[[Partition], Awaitable[None]]) -> None:
-        following: Any = SimpleNamespace(has_model=asyncio.Event(), model=model(self._uri), policy=None)
+        following: Any = SimpleNamespace(
+            has_model=asyncio.Event(), caught_up=asyncio.Event(), model=model(self._uri), policy=None
+        )
         following.has_model.set()
+        following.caught_up.set()
         folder = Path(self._settings.data_dir)
-        with ThreadPoolExecutor(1) as compute:
+        with ThreadPoolExecutor(1) as compute, ThreadPoolExecutor(1) as packing:
             partition = Partition(
                 self._settings,
                 SOURCE,
@@ -143,6 +147,7 @@ class Stage:
                 following,
                 CODECS,
                 compute,
+                packing,
                 lambda number: Store(folder / str(number), 1 << 20, 1 << 20),
                 rows=1024,
             )

@@ -51,7 +51,6 @@ def carefully(made: Partition, rows: list[dict[str, Any]]) -> None:
     careful = Careful(compute, settle)
     careful.expect(Suspect(0, len(rows) - 1))
     asyncio.run(careful.process(made.shoppers, records(rows)))
-    assert not careful.wanted(records(rows))
 
 
 def letters(made: Partition) -> list[dict[str, Any]]:
@@ -105,3 +104,11 @@ def test_when_everything_raises_it_is_not_the_records(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bug"):
         carefully(made, rows)
     assert len(letters(made)) < IN_A_ROW
+
+
+def test_records_of_two_suspicions_stay_suspected() -> None:
+    careful = Careful(None, None)  # type: ignore[arg-type]  # nothing is run
+    careful.expect(Suspect(10, 19))
+    careful.expect(Suspect(40, 49))
+    batches = [records(LOG[at : at + 5], at) for at in (0, 15, 25, 45, 50)]
+    assert [careful.wanted(batch) for batch in batches] == [False, True, False, True, False]

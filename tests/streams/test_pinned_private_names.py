@@ -12,6 +12,7 @@ import aiokafka.producer.sender
 import faust
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -21,9 +22,9 @@ from streams import transport
 PRIVATE = {
     FaustConsumer: {"_read_offset", "_unacked_messages", "_commit"},
     driver.Consumer: {"_getmany", "_to_message", "_thread"},
-    driver.AIOKafkaConsumerThread: {"_ensure_consumer"},
-    aiokafka.AIOKafkaConsumer: {"_fetcher", "_subscription"},
-    Fetcher: {"_fetch_min_bytes", "_fetch_max_wait_ms"},
+    driver.AIOKafkaConsumerThread: {"_consumer", "_ensure_consumer"},
+    aiokafka.AIOKafkaConsumer: {"_coordinator", "_fetcher", "_subscription"},
+    Fetcher: {"_fetch_min_bytes", "_fetch_max_wait_ms", "_records"},
 }
 # Names that it overrides.
 OVERRIDDEN = {
@@ -88,3 +89,7 @@ def test_the_pause_between_two_transactions_is_where_the_publisher_sets_it() -> 
     source = inspect.getsource(aiokafka.producer.sender)
     assert "return BACKOFF_OVERRIDE" in source
     assert aiokafka.producer.sender.BACKOFF_OVERRIDE < 0.01
+
+
+def test_the_task_that_keeps_the_membership_is_where_the_worker_looks_for_its_end() -> None:
+    assert "self._coordination_task" in inspect.getsource(GroupCoordinator)

@@ -1,0 +1,187 @@
+"""`make bench-peers`: the worker beside what people would use instead, all at the same job on the same backlog.
+
+The job: Avro events in, each shopper's ring of 50 and LSTM state (2x64) in a store with a log, one model step per event
+in ONNX Runtime, an Avro prediction out to a topic of its own. One real Kafka, topics of 4 partitions, one program at a
+time, one process each. Two populations: 100,000 shoppers, where almost every event is another one's, and 2,000.
+
+Every program starts from nothing in every round; the order of the second round is the reverse of the first, so that a
+machine that grows slower or faster favours nobody. A rate is taken between two commits after a warm-up. What a program
+wrote is counted, and compared with what the worker's code says of the same events. Kafka Streams runs with and without
+its cache, since either may be the faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from bench import report
+from bench.peers import measure
+from bench.peers.environments import FLINK_KAFKA, HERE
+from bench.peers.measure import Figures, Span
+from bench.peers.programs import PEERS
+from bench.peers.site import Site
+from bench.processes import say
+from bench.workload import Workload
+from tests.brokers import NotStarted, Unavailable, kafka
+
+OURS = {"intentflow": "exactly_once", "intentflow_alo": "at_least_once"}
+POPULATIONS = {"many": 100_000, "hot": 2_000}
+# Events/s of the worker, exactly once, over those of a peer.
+RATIOS = {
+    "many": {
+        "plain_faust": 40.0,
+        "quix": 8.0,
+        "pyflink": 20.0,
+        "bytewax": 6.0,
+        "kafka_streams": 3.0,
+        "kafka_streams_cached": 3.0,
+        "kafka_streams_alo": 2.0,
+        "kafka_streams_alo_cached": 2.0,
+    },
+    "hot": {"kafka_streams": 2.0, "kafka_streams_cached": 2.0},
+}
+LIBRARIES = ("quixstreams", "bytewax", "apache-flink")
+SECONDS = {True: 10.0, False: 30.0}  # by whether the run is a short one
+WARM_S = {True: 4.0, False: 12.0}  # the worker's first checkpoint is 10 s after its start
+EVENTS = {True: 600_000, False: 3_000_000}
+ROUNDS = {True: 1, False: 2}
+
+Run = Callable[[Site, int], Figures]  # on the events of a site, in a round
+
+
+def main() -> int:
+    options = _options()
+    errors: dict[str, str] = {}
+    found: dict[str, dict[str, list[Figures]]] = {name: {} for name in POPULATIONS}
+    with tempfile.TemporaryDirectory(prefix="intentflow-peers-") as name:
+        folder = Path(name)
+        runs = _runs(options, folder, errors)
+        with kafka.Kafka(heap_mb=1024) as broker:
+            for population, shoppers in POPULATIONS.items():
+                say(f"producing {options.events:,} events of {shoppers:,} shoppers")
+                site = Site(broker, folder, population, Workload(shoppers, options.events))
+                for number in range(options.rounds):
+                    for program in list(runs) if number % 2 == 0 else reversed(list(runs)):
+                        _attempt(program, runs[program], site, number, found[population], errors)
+    figures: dict[str, Any] = {
+        "workload": {
+            "events_of_each_population": options.events,
+            "shoppers": ", ".join(f"{name} {count:,}" for name, count in POPULATIONS.items()),
+            "partitions": 4,
+            "rounds": options.rounds,
+            "release": "2x64 LSTM, ring of 50, 300 categories, random weights",
+        }
+    }
+    figures |= {
+        name: {program: _mean(rounds) for program, rounds in by.items()} for name, by in found.items()
+    }
+    if errors:
+        figures["errors"] = errors
+    status = report.finish("peers", figures, _bars(figures), _versions(), report.trial())
+    for program, problem in errors.items():
+        print(f"ERROR {program}: {problem}", file=sys.stderr)
+    return 1 if errors else status
+
+
+def _runs(options: argparse.Namespace, folder: Path, errors: dict[str, str]) -> dict[str, Run]:
+    """Each program by name, ready to start; peers that cannot be built go to `errors`."""
+    span = Span(WARM_S[report.fast()], options.seconds, compared=1_000)
+    runs: dict[str, Run] = {}
+
+    def ours(guarantee: str) -> Run:
+        return lambda site, number: measure.worker(site, guarantee, folder, number, span)
+
+    for peer in PEERS:
+        if peer.name not in options.only:
+            continue
+        try:
+            say(f"building {peer.name}")
+            command = peer.prepare()
+        except Unavailable as problem:
+            errors[peer.name] = f"cannot be installed: {problem}"
+            continue
+        runs[peer.name] = lambda site, number, peer=peer, command=command: measure.peer(
+            site, peer, command, folder, number, span
+        )
+    mine = {name: ours(guarantee) for name, guarantee in OURS.items() if name in options.only}
+    first = dict(list(mine.items())[:1])
+    return first | runs | mine  # exactly once first, at least once last, and the reverse in the next round
+
+
+def _attempt(
+    program: str,
+    run: Run,
+    site: Site,
+    number: int,
+    found: dict[str, list[Figures]],
+    errors: dict[str, str],
+) -> None:
+    say(f"{program} with {site.name} shoppers, round {number + 1}")
+    try:
+        figures = run(site, number)
+    except (RuntimeError, NotStarted, KafkaException) as problem:
+        say(f"{program} failed")
+        errors[f"{program}_{site.name}"] = str(problem)
+        return
+    found.setdefault(program, []).append(figures)
+    say(f"{program}: {figures['events_per_s']:,.0f} events/s, {figures['cores_used']:.2f} cores")
+
+
+def _mean(rounds: list[Figures]) -> Figures:
+    """The mean of each figure over the rounds, and the rate of each."""
+    mean = {
+        name: sum(one[name] for one in rounds) / len(rounds) if isinstance(value, int | float) else value
+        for name, value in rounds[0].items()
+    }
+    return mean | {"events_per_s_by_round": ", ".join(f"{one['events_per_s']:,.0f}" for one in rounds)}
+
+
+def _bars(figures: dict[str, Any]) -> list[report.Bar]:
+    """The ratios that can be told from what was measured."""
+    bars = []
+    for population, ratios in RATIOS.items():
+        by = figures[population]
+        for peer, bar in ratios.items():
+            if peer in by and "intentflow" in by:
+                ratio = by["intentflow"]["events_per_s"] / by[peer]["events_per_s"]
+                name = f"events/s, exactly once, over {peer} {by[peer]['guarantee']}, {population} shoppers"
+                bars.append(report.at_least(name, ratio, bar))
+    return bars
+
+
+def _versions() -> dict[str, str]:
+    """Of Kafka and of what the locks name."""
+    versions = {"kafka": kafka.VERSION, "kafka-streams": kafka.VERSION}
+    for lock in sorted(HERE.glob("*.lock")):
+        for line in lock.read_text(encoding="utf-8").splitlines():
+            package, _, version = line.partition("==")
+            if package.partition("[")[0] in LIBRARIES:
+                versions[package] = version.split()[0]
+    return versions | {"flink-sql-connector-kafka": FLINK_KAFKA.rpartition(":")[2]}
+
+
+def _options() -> argparse.Namespace:
+    names = [*OURS, *(peer.name for peer in PEERS)]
+    short = report.fast()
+    parser = argparse.ArgumentParser(prog="python -m bench.peers")
+    parser.add_argument("--only", default=",".join(names), help=f"some of {', '.join(names)}")
+    parser.add_argument("--seconds", type=float, default=SECONDS[short], help="measured of each")
+    parser.add_argument("--events", type=int, default=EVENTS[short], help="of each population")
+    parser.add_argument("--rounds", type=int, default=ROUNDS[short])
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    unknown = set(options.only) - set(names)
+    if unknown:
+        parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(names)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""What the harms share: their two errors, and questions to a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults.workers import Slot
+
+STARTED_S = 60.0
+
+
+class HarmFailed(RuntimeError):
+    """The harm was not done: the point was not reached, or what had to show did not."""
+
+
+class Impossible(Exception):
+    """This machine does not allow the harm; the message says what is missing."""
+
+
+def live(slot: Slot) -> bool:
+    """All its partitions are live."""
+    states = slot.states()
+    return bool(states) and set(states) == {"live"}
+
+
+def stopped(slot: Slot) -> bool:
+    """It has sent itself SIGSTOP. Raises HarmFailed when it ended before."""
+    if slot.process is None or not slot.running:
+        raise HarmFailed(f"the worker ended before it was stopped\n{slot.said()[-2000:]}")
+    return Path(f"/proc/{slot.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
