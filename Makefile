@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench lint format docs brokers lock clean
+.PHONY: help demo test test-peers faults bench lint format docs brokers lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(LINKED)  ## real shoppers end to end on an embedded broker; FAST=1 for a
 
 test: $(LINKED) lint brokers  ## install, lint, type and schema checks, then every test (CI=true: a skip without Java fails)
 	$(BIN)/python -m pytest
+
+test-peers: $(LINKED) brokers  ## the peers of bench-peers do the same job as the worker, event by event
+	$(BIN)/python -m pytest -m peers tests/bench
 
 faults: $(LINKED) brokers  ## harm of every kind, and nothing lost or doubled: bench/results/faults.json; SHORT=1 in minutes
 	SHORT=$(SHORT) $(BIN)/python -m tests.faults

@@ -77,6 +77,7 @@ def test_every_peer_has_a_bar():
     assert all(bar.holds == (float(bar.bar.split()[1]) <= 10.0) for bar in bars)
 
 
+@pytest.mark.peers
 @pytest.mark.timeout(900)  # the first time what a peer runs in is built
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 def test_a_peer_scores_every_event_as_the_worker_does(
@@ -92,6 +93,7 @@ def test_a_peer_scores_every_event_as_the_worker_does(
     assert agreement.difference(wanted, found) < agreement.CLOSE
 
 
+@pytest.mark.peers
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["kafka_streams", "kafka_streams_cached"])
 def test_kafka_streams_buffer_is_in_no_commit_before_it_is_scored(

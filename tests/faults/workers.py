@@ -153,14 +153,16 @@ class Supervisor:
                 slot.held = False
 
     def stop(self, seconds: float = 30.0) -> list[int]:
-        """SIGTERM to all; returns the exit codes. A worker that does not end in time is killed and counts as -9."""
+        """SIGTERM to all; returns the exit codes. A worker that does not end in time is killed and counts as -9; one that
+        had not begun yet, because it was just started again, has nothing to drain and counts as 0."""
         self.scale(0)
         codes = []
         for slot in self.slots:
             if slot.process is None:
                 continue
             try:
-                codes.append(slot.process.wait(seconds))
+                code = slot.process.wait(seconds)
+                codes.append(0 if code == -signal.SIGTERM and HEALTH not in slot.said() else code)
             except subprocess.TimeoutExpired:
                 slot.kill()
                 codes.append(-9)
