@@ -50,11 +50,13 @@ docs: $(LINKED)  ## docs/settings.md and docs/performance.md from the settings a
 brokers: $(LINKED)  ## fetch the jars of Kafka and of the schema registry into the cache, ahead of the tests
 	$(BIN)/python -m tests.brokers
 
-lock: $(LINKED)  ## make both lock files anew from pyproject.toml
+lock: $(LINKED)  ## make the lock files anew: ours from pyproject.toml, the image's, those of the benchmark's peers
 	$(BIN)/pip install --quiet uv
 	$(COMPILE) --upgrade --extra demo --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --override deploy/image-overrides.txt \
 	  pyproject.toml deploy/image.in -o deploy/requirements.lock
+	for peer in quix bytewax pyflink; do \
+	  $(COMPILE) --upgrade bench/peers/$$peer.in -o bench/peers/$$peer.lock || exit 1; done
 
 clean:  ## remove what was installed, built and kept by runs here (not the cache of jars)
 	rm -rf .venv .intentflow build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

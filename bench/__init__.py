@@ -1,6 +1,12 @@
 """Measurements. Each is a program, `make bench-<name>`, that starts what it needs and leaves nothing behind.
 
     pipeline   one worker on a real Kafka: events/s, time per stage, latency; beside it plain Faust (peers/)
+    peers      the same job by plain Faust, Kafka Streams, Quix Streams, Bytewax and PyFlink
+    floor      the worker against a program that does only what nobody can leave out
+    latency    from due to readable at 10, 50 and 80 % of saturation, for both guarantees
+    growth     shoppers, events per shopper, partitions, workers, checkpoint interval
+    recovery   changelog reading, redo, takeover by a warm copy
+    soak       five million events: memory and files stay flat
     memory     one worker with a million shoppers
     gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
     page       makes docs/performance.md from bench/results/

@@ -28,6 +28,13 @@ start-up and with checkpoints going on. **Plain Faust** does the same job event 
 release, at least once; it decides and checks nothing. `commit` overlaps with compute: while one partition's transaction
 is under way, another partition computes.
 """,
+    "peers": """
+The same job by every program, one after the other on the same topic: Avro in, a ring of 50 and the LSTM's state per
+shopper in a store with a changelog (Bytewax: in memory with its sqlite recovery), one ONNX Runtime step per event, a
+prediction out; no policy. `many`: 100,000 shoppers, hardly two events of one in a row; `hot`: 2,000. Kafka Streams asks
+the model once for up to 512 records or 20 ms, with its record cache and without. Scores of all are held against the
+worker's. At-least-once Kafka Streams commits every 10 s, so that a rate can be read.
+""",
     "floor": """
 The floor is a program (`bench/minimal.py`) that does only what nobody can leave out, with the worker's two threads, its
 transactions and the same broker on the same two cores: fetch the bytes, decode the Avro, one LSTM step and the heads,
@@ -53,6 +60,9 @@ covers.
 RocksDB, each alone in the same run. **Redo**: after a kill -9, events that no checkpoint covers are applied again and
 nothing is published; against the rate live. **Takeover**: one of two workers is killed -9 under load; counted from when
 the group noticed to the first commit on the last of its partitions.
+""",
+    "soak": """
+Five million events through one worker, produced in slices; what memory and open files do over the second half.
 """,
     "gpu": """
 The torch engine on a GPU with random weights, loud enough that scores spread as those of a trained release do. A
