@@ -72,17 +72,13 @@ class Reader:
         """Up to the ends of both, as they are now; returns the number of records."""
         total = 0
         with ThreadPoolExecutor(1, thread_name_prefix="restore") as writer:
-            writing: Future[None] | None = None
+            writing: Future[int] | None = None
             for messages in self._chunks(stopped):
                 if writing is not None:
-                    writing.result()
-                writing = writer.submit(_write, self._store, messages, self._names)
-                total += sum(message.error() is None for message in messages)
-                self._at |= {str(m.topic()): (m.offset() or 0) + (m.error() is None) for m in messages}
-                self._progress.reading(sum(self._at.values()), self._progress.to_read)
-                self._progress.tell(self._partition)
+                    total += writing.result()
+                writing = writer.submit(self._write, messages)
             if writing is not None:
-                writing.result()
+                total += writing.result()
         return total
 
     def _assign(self) -> None:
@@ -98,6 +94,26 @@ class Reader:
         self._consumer.assign(
             [TopicPartition(topic, self._partition, offset) for topic, offset in self._at.items()]
         )
+
+    def _write(self, messages: list[Message]) -> int:
+        """One WriteBatch with all rows and how far both logs are read now; returns the number of rows."""
+        rows: dict[str, dict[bytes, bytes | None]] = {topic: {} for topic in self._names}
+        last: dict[str, Message] = {}
+        count = 0
+        for message in messages:
+            topic: str = message.topic()  # type: ignore[assignment]
+            last[topic] = message
+            if message.error() is None:
+                rows[topic][message.key()] = message.value()  # type: ignore[index,assignment]
+                count += 1
+        self._at |= {topic: (found.offset() or 0) + (found.error() is None) for topic, found in last.items()}
+        sequences, contacts = rows.values()
+        checkpoint = sequences.pop(CHECKPOINT_KEY, None)
+        done = {self._names[topic]: self._at[topic] for topic in last}
+        self._store.write(sequences, contacts, done, checkpoint)
+        self._progress.reading(sum(self._at.values()), self._progress.to_read)
+        self._progress.tell(self._partition)
+        return count
 
     def _chunks(self, stopped: Callable[[], bool]) -> Iterator[list[Message]]:
         """Messages until every topic's end; an end is a message with an error that carries its offset."""
@@ -127,18 +143,3 @@ def _config(settings: Settings) -> dict[str, object]:
         fetch_wait_max_ms=50,
         queued_max_messages_kbytes=32 << 10,  # of memory that one reader may take
     )
-
-
-def _write(store: Store, messages: list[Message], names: dict[str, str]) -> None:
-    """One WriteBatch with all rows and how far both logs are read now."""
-    rows: dict[str, dict[bytes, bytes | None]] = {name: {} for name in NAMES}
-    done: dict[str, int] = {}
-    for message in messages:
-        name = names[str(message.topic())]
-        if message.error() is None:
-            rows[name][bytes(message.key() or b"")] = message.value()
-            done[name] = (message.offset() or 0) + 1
-        else:
-            done[name] = message.offset() or 0
-    checkpoint = rows["sequences"].pop(CHECKPOINT_KEY, None)
-    store.write(rows["sequences"], rows["contacts"], done, checkpoint)
