@@ -101,7 +101,7 @@ class Reader:
         last: dict[str, Message] = {}
         count = 0
         for message in messages:
-            topic: str = message.topic()
+            topic = str(message.topic())
             last[topic] = message
             if message.error() is None:
                 rows[topic][message.key()] = message.value()  # type: ignore[index,assignment]
