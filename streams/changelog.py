@@ -104,7 +104,7 @@ class Reader:
             topic = str(message.topic())
             last[topic] = message
             if message.error() is None:
-                rows[topic][message.key()] = message.value()  # type: ignore[index,assignment]
+                rows[topic][message.key()] = message.value()  # type: ignore[index]
                 count += 1
         self._at |= {topic: (found.offset() or 0) + (found.error() is None) for topic, found in last.items()}
         sequences, contacts = rows.values()
