@@ -39,7 +39,6 @@ class Applied:
     late: int = 0
     too_late: int = 0
     skipped: int = 0  # already in the row (redo)
-    erased: int = 0  # rows emptied because their shopper asked for it
     rounds: int = 0
     rebuilt: int = 0
 
@@ -84,13 +83,12 @@ class Sequences:
         fresh = offsets > meta["applied"][slots]
         erasure = fresh & (events["type"] == ERASURE)
         if erasure.any():
-            done.erased += int(erasure.sum())
             self._rows.empty(slots[erasure])
         double = (self._rows.ids[slots] == ids[:, None]).any(axis=1) & fresh & ~erasure
         context = meta["context"][slots]
-        late = fresh & ~double & (events["time"] < context["previous_time"]) & (context["events"] > 0)
-        late &= ~erasure
-        ordinary = fresh & ~double & ~late & ~erasure
+        counts = fresh & ~double & ~erasure
+        late = counts & (events["time"] < context["previous_time"]) & (context["events"] > 0)
+        ordinary = counts & ~late
         done.skipped += int((~fresh).sum())
         done.doubles += int(double.sum())
         meta["applied"][slots[fresh]] = offsets[fresh]

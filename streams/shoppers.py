@@ -126,7 +126,7 @@ class Shoppers:
             dead = dead + _not_finite(records, events.offsets[failed])
             self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
         self._checkpoint(work)
-        work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
+        work.live |= work.next_offset > self.live_from
         lap("checkpoint")
         return work
 
@@ -136,14 +136,13 @@ class Shoppers:
         if work.next_offset > self.live_from:
             self._bury(work, [Dead(record, "poisoned", f"{type(fault).__name__}: {fault}")], None)
         self._checkpoint(work)
-        work.live = work.next_offset > self.live_from or bool(work.sequences) or work.checkpoint is not None
+        work.live |= work.next_offset > self.live_from
         return work
 
     def idle(self, offset: int) -> Work:
         """No records for a while: go on with the checkpoint."""
         work = Work(offset)
         self._checkpoint(work)
-        work.live = bool(work.sequences) or work.checkpoint is not None
         return work
 
     def settle(self, work: Work, last: dict[str, int]) -> None:
@@ -262,6 +261,7 @@ class Shoppers:
             work.sequences.update(self.rows.take(taken))
         if checkpoint is not None:
             work.checkpoint = checkpoint.encode()
+        work.live = bool(work.sequences) or work.checkpoint is not None
 
     def _thin(self, slots: Slots, at: Array) -> Array:
         """With `coalesce_predictions`: each shopper's last event of the batch."""
