@@ -31,17 +31,13 @@ class Standbys:
 
     async def keep(self, numbers: set[int]) -> None:
         """Keep copies of exactly these partitions from now on; the stores of others are closed when this returns."""
-        await self.release(self._copies.keys() - numbers)
-        for number in numbers - self._copies.keys():
-            copy = self._copies[number] = Copy(self._settings, number, self._open_store)
-            copy.done = asyncio.get_running_loop().run_in_executor(self._io, copy.follow)
-
-    async def release(self, numbers: set[int]) -> None:
-        """Close these copies, so that their stores can be opened by whoever owns the partition now."""
-        leaving = [self._copies.pop(number) for number in numbers if number in self._copies]
+        leaving = [self._copies.pop(number) for number in self._copies.keys() - numbers]
         for copy in leaving:
             copy.stopped.set()
         await asyncio.gather(*(copy.done for copy in leaving if copy.done is not None))
+        for number in numbers - self._copies.keys():
+            copy = self._copies[number] = Copy(self._settings, number, self._open_store)
+            copy.done = asyncio.get_running_loop().run_in_executor(self._io, copy.follow)
 
     def offsets(self) -> dict[int, int]:
         """Changelog offset that each copy has reached."""
