@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
 
 RETRY_S = 2.0
+_ASK_AGAIN_S = 0.1
 # Errors that waiting does not mend: the broker is there and refuses us.
 _REFUSALS = {
     KafkaError._AUTHENTICATION,
@@ -18,6 +19,15 @@ _REFUSALS = {
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+# A topic that was just made, or whose leader moves: the client's picture of the cluster is old, and waiting mends it.
+_MOVING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
 }
 
 
@@ -74,6 +84,22 @@ def aiokafka_config(settings: Settings) -> dict[str, Any]:
             keyfile=settings.ssl_key_file or None,
         )
     return config
+
+
+def bounds(consumer: Consumer, tp: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    """First offset kept of a partition, and the one behind the last that this consumer may read.
+
+    Asked again while a leader is being found. Raises KafkaException after `timeout_s`, or at any other refusal.
+    """
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(tp, timeout=timeout_s)
+            return low, high
+        except KafkaException as problem:
+            if problem.args[0].code() not in _MOVING or time.monotonic() > end:
+                raise
+            time.sleep(_ASK_AGAIN_S)
 
 
 def wait_for_broker(

@@ -1,21 +1,23 @@
 """The worker, on one page. Read this first.
 
-    behavior-events ─► agent ─► Partition: ┌ Shoppers.process, in the compute thread ───────────────────────────┐
-                                           │ decode ► rows ► LSTM step ► heads ► decide ► encode ► checkpoint    │
-                                           └─► one transaction: predictions, decisions, interventions,           │
-                                               dead-letters, changelogs, offset ◄────────────────────────────────┘
-    model-releases, policies ─► Following ─► swapped in between two batches
+    behavior-events ─► agent ─► partitions ─► turn: ┌ a pass over what waits in all of them, in the compute thread ┐
+                                                    │ decode ► rows ► LSTM step ► heads ► decide ► checkpoint      │
+                                                    └─► one transaction: predictions, decisions, interventions,    │
+                                                        dead-letters, changelogs, offsets ◄────────────────────────┘
+    model-releases, policies ─► Following ─► swapped in between two turns
 
     stage          file              what it does
     transport      transport.py      Faust agents get batches of raw records of one partition
+    turn           turns.py          takes what waits, has it passed, commits it
+    pass           passing.py        the stages from decode to checkpoint over all partitions
     decode         decode.py         bytes to columns; what cannot be used goes to dead-letters
     rows           rows.py           shoppers' rows in memory, over store.py (RocksDB)
     step           sequences.py      one model step per event with carried state; rebuilds from the ring
-    heads          models/engine*    scores of every head
+    heads          scoring.py        scores of every head (models/engine*), and the predictions
     decide         decide.py         pure: a decision with its reason for every candidate
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
-    commit         transaction.py    outputs, changelogs and offset together; record_batches.py: built in the packing thread
-    recovery       partition.py      open (opening.py): fence, committed offset, changelog.py, redo, live
+    commit         transaction.py    outputs, changelogs and offsets together; record_batches.py: built in the packing thread
+    recovery       partition.py      open (opening.py): claim, committed offset, changelog.py, redo, live
                    careful.py        a batch that raises
     standby        standby.py        warm copies of other workers' partitions; assignment.py gives them out
     liveness       watchdog.py       a partition that should get on and does not ends the worker; health.py tells
@@ -32,6 +34,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 
 from schemas.registry import open_registry
@@ -40,15 +43,19 @@ from schemas.topics import Topics, identity
 from streams.assignment import OWNED, WarmAssignor
 from streams.following import Following
 from streams.health import Health
+from streams.opening import build_pass
 from streams.partition import Partition
 from streams.stages import Codecs
 from streams.standby import Standbys
 from streams.store import Store
+from streams.transaction import Publisher
 from streams.transport import Batch, BatchApp, BatchConsumer, RawBatches
+from streams.turns import Turns
 from streams.watchdog import Stuck, Watchdog
 
 log = logging.getLogger("intentflow.worker")
 WATCH_S = 0.5
+RELEASE_S = 5.0  # of the 10 s that a worker may take to end
 STANDBY_CACHE = 1 << 20  # bytes of block cache per warm copy: it is only written
 
 
@@ -103,6 +110,9 @@ class Workers:
         registry = open_registry(settings)
         self._codecs = Codecs(registry)
         self.following = Following(settings, registry)
+        self._publisher = Publisher(settings, lambda: self._consumer)
+        passing = build_pass(settings, self._codecs)
+        self._turns = Turns(settings, passing, self.following, self._publisher, self._compute, self._packing)
         self._partitions: dict[TP, Partition] = {}
         self._parked: dict[TP, Partition] = {}
         self._identity = identity(settings)
@@ -131,7 +141,8 @@ class Workers:
                 self.following,
                 self._codecs,
                 self._compute,
-                self._packing,
+                self._turns,
+                self._publisher,
                 partial(self._open_store, max(int(self._settings.block_cache_bytes) // share, 1 << 20)),
                 max(self._settings.hot_rows // share, 2 * self._settings.batch_records),
             )
@@ -143,6 +154,13 @@ class Workers:
         leaving = {tp: self._partitions.pop(tp) for tp in tps if tp in self._partitions}
         await asyncio.gather(*(partition.park() for partition in leaving.values()))
         self._parked |= leaving
+        held = {partition.source: partition.held for partition in leaving.values()}
+        try:
+            await self._publisher.release({tp: offset for tp, offset in held.items() if offset is not None})
+        except (
+            KafkaError
+        ) as refusal:  # no member any longer: whoever has the partitions now ends our transactions
+            log.warning("partitions could not be given up in order: %r", refusal)
 
     def _warm(self) -> dict[int, int]:
         """How far this worker has the state of which partition."""
@@ -178,6 +196,8 @@ class Workers:
         await self.revoke(set(self._partitions))
         await asyncio.gather(*(partition.stop() for partition in self._parked.values()))
         self._parked.clear()
+        await self._turns.stop()
+        await self._publisher.stop()
         await self._standbys.keep(set())
         self._watchdog.stop()
         self._health.stop()

@@ -4,7 +4,7 @@ Here are also the two things that this is found from: the scored batch, and the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,16 @@ from streams.contacts import Said, Sent
 from streams.policy import KINDS, Campaign, Policy, unknown_scores
 
 _HOUR = 3_600_000  # ms
+_COLUMNS = (
+    "user_ids",
+    "event_ids",
+    "prediction_ids",
+    "event_type",
+    "event_time",
+    "scores",
+    "top",
+    "top_scores",
+)
 
 
 @dataclass(slots=True)
@@ -33,6 +43,14 @@ class Scored:
     popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
     release: str
     said: Sequence[Said] = field(default=())  # rows rising
+
+    def between(self, first: int, stop: int) -> "Scored":
+        """The events from `first` to before `stop`, of which nothing was said yet."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[first:stop] for name in _COLUMNS},
+            said=(),
+        )
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streams.rows import RowsTooSmall
-from streams.shoppers import Shoppers
+from streams.shoppers import Work
 from streams.store import StoreProblem
 
 log = logging.getLogger("intentflow.careful")
@@ -29,13 +29,9 @@ class Suspect(RuntimeError):
 
 
 class Careful:
-    """Takes suspected records through the pass in pieces.
+    """Which records of a partition are suspected, and how they are taken through the pass."""
 
-    run: the pass over a piece, in the compute thread; settle: commits what it gave.
-    """
-
-    def __init__(self, run: Callable[..., Awaitable[Any]], settle: Callable[[Any], Awaitable[None]]) -> None:
-        self._run, self._settle = run, settle
+    def __init__(self) -> None:
         self._suspects: list[Suspect] = []
         self._in_a_row = 0
 
@@ -44,17 +40,29 @@ class Careful:
         self._suspects = [*self._suspects[-SUSPECTS:], suspect]
 
     def wanted(self, records: list[Any]) -> bool:
-        """Whether the batch holds a suspected record."""
+        """Whether there is a suspected record among them."""
+        if not records or not self._suspects:
+            return False
         first, last = records[0].offset, records[-1].offset
         return any(first <= suspect.last and last >= suspect.first for suspect in self._suspects)
 
-    async def process(self, shoppers: Shoppers, records: list[Any]) -> None:
-        """All of the batch. Raises the pass's error when it is not the records, or when everything raises."""
+    async def process(
+        self,
+        records: list[Any],
+        attempt: Callable[[list[Any]], Awaitable[Work]],
+        poisoned: Callable[[Any, Exception], Awaitable[Work]],
+        settle: Callable[[Work], Awaitable[None]],
+    ) -> None:
+        """All of the records, in their order.
+
+        attempt: the pass over a piece, which can be undone; poisoned: what stands for a record that raises; settle:
+        commits what either gave. Raises the pass's error when it is not the records, or when everything raises.
+        """
         pieces = [records]
         while pieces:
             piece = pieces.pop()
             try:
-                done = await self._run(shoppers.process, piece, True)
+                done = await attempt(piece)
                 self._in_a_row = 0
             except NOT_THE_RECORDS:
                 raise
@@ -67,5 +75,5 @@ class Careful:
                 if self._in_a_row >= IN_A_ROW:
                     raise
                 log.error("record at offset %d raises, it goes to dead-letters: %r", piece[0].offset, fault)
-                done = await self._run(shoppers.poisoned, piece[0], fault)
-            await self._settle(done)
+                done = await poisoned(piece[0], fault)
+            await settle(done)

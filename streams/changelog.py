@@ -12,7 +12,7 @@ from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.kafka import confluent_config
+from schemas.kafka import bounds, confluent_config
 from schemas.settings import Settings
 from streams.progress import Progress
 from streams.store import CHECKPOINT_KEY, Store
@@ -85,9 +85,7 @@ class Reader:
         """Start where the store stands."""
         ends = 0
         for topic, name in self._names.items():
-            begin, end = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, self._partition), timeout=30.0
-            )
+            begin, end = bounds(self._consumer, TopicPartition(topic, self._partition), 30.0)
             self._at[topic] = min(max(self._store.meta(name) or 0, begin), end)
             ends += end
         self._progress.reading(sum(self._at.values()), ends)

@@ -99,6 +99,9 @@ class ContactBook:
         self._cache: dict[str, Contact] = {}  # least recently used first
         self._batch: dict[str, Contact] = {}  # everything this batch touched, as it now stands
         self._changed: dict[str, None] = {}  # in order of their first change
+        self._unsettled: dict[
+            str, Contact
+        ] = {}  # as earlier batches left them; the store does not have them yet
 
     def fetch(self, users: Iterable[str]) -> None:
         """Bring these users into the batch with at most one read of the store and one decode."""
@@ -136,31 +139,35 @@ class ContactBook:
         """(user, contact) of each user that this batch changed, each once."""
         return [(user, self._batch[user]) for user in self._changed]
 
+    def end(self) -> list[tuple[str, Contact]]:
+        """The batch is over and becomes the cache; its changes are kept until they are settled, and returned."""
+        changes = self.changes()
+        self._unsettled.update(changes)
+        self._changed.clear()
+        self._cache.update(self._batch)
+        self._batch.clear()
+        for user in list(self._cache)[: max(0, len(self._cache) - self._capacity)]:
+            del self._cache[user]
+        return changes
+
     def encode(self, changes: Sequence[tuple[str, Contact]]) -> list[bytes | None]:
         """Values for contacts-changelog and for the store, in the order of `changes`; None deletes an empty one."""
         known = [contact_row(user, contact) for user, contact in changes if contact != Contact()]
         values = iter(self._codec.encode_rows(known))
         return [None if contact == Contact() else next(values) for _, contact in changes]
 
-    def settle(self) -> None:
-        """The transaction stands and the store holds the changes: the batch becomes the cache."""
-        self._changed.clear()
-        self._cache.update(self._batch)
-        self._batch.clear()
-        for user in list(self._cache)[: max(0, len(self._cache) - self._capacity)]:
-            del self._cache[user]
+    def settle(self, changes: Iterable[tuple[str, Contact]]) -> None:
+        """The transaction of these changes of a batch stands, and the store has them."""
+        for user, contact in changes:
+            if self._unsettled.get(user) is contact:
+                del self._unsettled[user]
 
     def discard(self) -> None:
-        """The transaction was aborted: forget the changes; changed users are read again."""
+        """Forget what this batch changed; changed users are read again."""
         for user in self._changed:
             del self._batch[user]
-        self.settle()
-
-    def clear(self) -> None:
-        """Forget everything held in memory, as on losing the partition."""
-        self._cache.clear()
-        self._batch.clear()
         self._changed.clear()
+        self.end()
 
     def _read(self, users: list[str]) -> dict[str, Contact]:
         values = self._load(users)
@@ -169,7 +176,7 @@ class ContactBook:
         if found:
             rows = self._codec.decode_rows([value for _, value in found])
             contacts.update((user, contact_of(row)) for (user, _), row in zip(found, rows, strict=True))
-        return contacts
+        return contacts | {user: self._unsettled[user] for user in users if user in self._unsettled}
 
 
 def contact_row(user: str, contact: Contact) -> dict[str, Any]:

@@ -48,6 +48,17 @@ class Events:
     def __len__(self) -> int:
         return len(self.users)
 
+    def between(self, first: int, stop: int) -> Events:
+        """The events from `first` to before `stop`."""
+        return Events(
+            self.columns.slice(first, stop - first),
+            self.events[first:stop],
+            self.ids[first:stop],
+            self.offsets[first:stop],
+            self.timestamps[first:stop],
+            self.users[first:stop],
+        )
+
 
 class Decoder:
     """Decodes batches of behaviour events. `max_bytes`: larger records are refused before decoding."""

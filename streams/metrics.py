@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -21,7 +22,7 @@ ROWS_WRITTEN = Counter("intentflow_rows_written_total", "Sequence rows written a
 REBUILT = Counter("intentflow_rows_rebuilt_total", "Rows rebuilt from their ring for another release")
 LATENCY = Histogram(
     "intentflow_latency_seconds",
-    "From the record timestamp of a batch's oldest event to its commit",
+    "From the record timestamp of a turn's oldest event to its commit",
     buckets=(
         0.005,
         0.01,
@@ -47,7 +48,7 @@ LATENCY = Histogram(
 )
 BATCH = Histogram(
     "intentflow_batch_events",
-    "Events in a batch",
+    "Events in a turn, of all partitions",
     buckets=(1, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 65536),
 )
 REOPENED = Counter(
@@ -67,22 +68,25 @@ def release_in_use(release: str) -> None:
         RELEASE.labels(release).set(1)
 
 
-def count(work: Work, partition: int) -> None:
-    """Book one committed batch."""
-    label = str(partition)
-    EVENTS.labels(label).inc(work.events)
-    BATCH.observe(work.events)
-    if work.oldest:
-        LATENCY.observe(max(0.0, time.time() - work.oldest / 1000))
-    PREDICTIONS.inc(len(work.records.get("prediction", ())))
-    for decision in work.decisions:
-        DECISIONS.labels(decision.outcome, decision.reason).inc()
-        if decision.intervention is not None:
-            INTERVENTIONS.labels(decision.kind).inc()
-    for reason, number in work.reasons.items():
-        DROPPED.labels(reason).inc(number)
-    ROWS_WRITTEN.inc(len(work.sequences))
-    if work.applied is not None:
-        LATE.labels("rebuilt").inc(work.applied.late)
-        LATE.labels("ignored").inc(work.applied.too_late)
-        REBUILT.inc(work.applied.rebuilt)
+def count(works: Sequence[tuple[int, Work]]) -> None:
+    """Book one committed turn: what it made of which partitions."""
+    if not works:
+        return
+    BATCH.observe(sum(work.events for _, work in works))
+    oldest = min((work.oldest for _, work in works if work.oldest), default=0)
+    if oldest:
+        LATENCY.observe(max(0.0, time.time() - oldest / 1000))
+    for partition, work in works:
+        EVENTS.labels(str(partition)).inc(work.events)
+        PREDICTIONS.inc(len(work.records.get("prediction", ())))
+        ROWS_WRITTEN.inc(len(work.sequences))
+        for decision in work.decisions:
+            DECISIONS.labels(decision.outcome, decision.reason).inc()
+            if decision.intervention is not None:
+                INTERVENTIONS.labels(decision.kind).inc()
+        for reason, number in work.reasons.items():
+            DROPPED.labels(reason).inc(number)
+        if work.applied is not None:
+            LATE.labels("rebuilt").inc(work.applied.late)
+            LATE.labels("ignored").inc(work.applied.too_late)
+            REBUILT.inc(work.applied.rebuilt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 import aiokafka
 from aiokafka.structs import TopicPartition
@@ -24,20 +25,41 @@ class RetentionTooShort(RuntimeError):
     """Events that this group needs are gone from the source topic."""
 
 
+class Committed(NamedTuple):
+    """A group's committed offset, and the transactional id of whoever has the partition; "" for nobody."""
+
+    offset: int
+    owner: str
+
+
 class Offsets:
     """Questions about one source partition, asked outside the group's membership."""
 
     def __init__(self, settings: Settings, tp: TP) -> None:
         self._settings, self._tp = settings, TopicPartition(tp.topic, tp.partition)
 
-    async def live_from(self) -> int:
-        """First offset whose outputs are not yet published: the committed one, else by `start_from`."""
+    async def committed(self) -> Committed | None:
+        """What the group committed last: the first offset whose outputs are not yet published. None for a new group."""
         consumer = self._consumer(self._settings.app_id)
         await consumer.start()
         try:
             consumer.assign([self._tp])
-            committed = await consumer.committed(self._tp)
-            return committed if committed is not None else await self._first(consumer)
+            found = await consumer._coordinator.fetch_committed_offsets(
+                [self._tp]
+            )  # with metadata, not as committed()
+            entry = found.get(self._tp)
+            return (
+                None if entry is None or entry.offset < 0 else Committed(entry.offset, entry.metadata or "")
+            )
+        finally:
+            await consumer.stop()
+
+    async def start(self) -> int:
+        """Where a new group begins, by `start_from`."""
+        consumer = self._consumer(None)
+        await consumer.start()
+        try:
+            return await self._first(consumer)
         finally:
             await consumer.stop()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from models.carried import carried
 from models.usable import Bounds
@@ -15,12 +16,15 @@ from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
 from streams.decode import Decoder
 from streams.following import Model
+from streams.passing import Pass
 from streams.progress import Progress
 from streams.rows import Rows
 from streams.sequences import Sequences
 from streams.shoppers import Shoppers
 from streams.stages import Codecs
 from streams.store import Store
+
+T = TypeVar("T")
 
 
 async def read_changelogs(
@@ -32,13 +36,18 @@ async def read_changelogs(
     """
     topics = Topics(settings)
     names = (topics.sequences_changelog, topics.contacts_changelog)
-    reading = asyncio.ensure_future(
+    return await whole(
         asyncio.to_thread(changelog.read_on, settings, store, *names, partition, progress, stopped)
     )
+
+
+async def whole(act: Coroutine[Any, Any, T]) -> T:
+    """What `act` returns. Cancelled, this ends only when `act` is through."""
+    acting = asyncio.ensure_future(act)
     try:
-        return await asyncio.shield(reading)
+        return await asyncio.shield(acting)
     except asyncio.CancelledError:
-        await reading
+        await asyncio.wait([acting])
         raise
 
 
@@ -47,16 +56,20 @@ def build(
 ) -> Shoppers:
     """Nobody in memory yet. rows: slots of the matrix; live_from, begin: where publishing and redo begin."""
     matrix = Rows(carried(model.engine, rows), settings.ring_events, store.sequences)
-    bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
     return Shoppers(
         model,
         matrix,
         Sequences(matrix, model.engine, model.card.features),
         ContactBook(codecs.contact, store.contacts),
         store,
-        Decoder(codecs.behavior_event, bounds, int(settings.max_event_bytes)),
         codecs,
         Checkpointer(matrix, settings.checkpoint_interval_s, time.monotonic(), begin),
         live_from,
-        settings.coalesce_predictions,
     )
+
+
+def build_pass(settings: Settings, codecs: Codecs) -> Pass:
+    """The pass that all partitions of a worker share."""
+    bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
+    decoder = Decoder(codecs.behavior_event, bounds, int(settings.max_event_bytes))
+    return Pass(codecs, decoder, settings.coalesce_predictions)

@@ -7,7 +7,7 @@ function of the shopper's events up to its `applied` offset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,9 +80,10 @@ class Rows:
         self._load = load
         self._used = 0
         self._hand = 0
-        self.evicted: dict[
+        self._evicted: dict[
             bytes, bytes | None
-        ] = {}  # changed rows that made room, until their transaction is settled
+        ] = {}  # changed rows that made room, until they are in the store
+        self._leaving: dict[bytes, bytes | None] = {}  # those of them that no transaction has yet
         self.evictions = 0
 
     def __len__(self) -> int:
@@ -148,9 +149,16 @@ class Rows:
         data["hidden"] = self.hidden.read(slots)
         return data
 
-    def settled(self) -> None:
-        """The transaction with the evicted rows is committed and in the store."""
-        self.evicted = {}
+    def leaving(self) -> dict[bytes, bytes | None]:
+        """Stored form by key of the changed rows that made room since the last call: they go out with this batch."""
+        leaving, self._leaving = self._leaving, {}
+        return leaving
+
+    def settled(self, written: Mapping[bytes, bytes | None]) -> None:
+        """These are committed and in the store; what was evicted again meanwhile is not among them."""
+        for key in self._evicted.keys() & written.keys():
+            if self._evicted[key] is written[key]:
+                del self._evicted[key]
 
     def _admit(self, users: list[bytes], pinned: Slots) -> None:
         slots = self._free(len(users), pinned)
@@ -169,7 +177,7 @@ class Rows:
         values = self._load(users)
         width = self.stored.itemsize
         for at, user in enumerate(users):
-            value = self.evicted.get(user, values[at])
+            value = self._evicted.get(user, values[at])
             if value is not None and len(value) != width:
                 raise StoreProblem(
                     f"stored row of shopper {user!r} has {len(value)} bytes, this worker's rows have {width}: "
@@ -208,7 +216,9 @@ class Rows:
             taken.append(free)
             missing -= len(free)
         slots = np.concatenate(taken)
-        self.evicted.update(self.take(slots[self.dirty[slots]]))
+        changed = self.take(slots[self.dirty[slots]])
+        self._evicted |= changed
+        self._leaving |= changed
         for slot in slots.tolist():
             key = self._keys[slot]
             if key is not None:

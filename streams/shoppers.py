@@ -1,13 +1,13 @@
-"""The one pass over a batch of one partition: decode, rows, LSTM step, heads, decide, and what is to be published.
+"""One partition's shoppers: their rows, contacts and store, and what a pass over their events does to them.
 
-It runs in the compute thread and touches no event loop. `Work` is what it hands over: everything that has to be
-committed together. State in memory is ahead of the log until that commit; when the commit fails, the partition is
-dropped and opened again.
+`Work` is what a pass hands over for a partition: everything that has to be committed together. State in memory is ahead
+of the log until that commit; when the commit fails, the partition is dropped and opened again.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,19 +15,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.engine import Scores
 from models.events import TYPE_CODE
-from models.predictions import prediction_batch, prediction_ids
+from streams.candidates import Scored
 from streams.checkpoint import Checkpointer
-from streams.contacts import FORGET, ContactBook, Said, read_consent
+from streams.contacts import FORGET, Contact, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
-from streams.decide import CompiledPolicy, Scored, decide
-from streams.decode import Dead, Decoder, Events
+from streams.decide import CompiledPolicy, decide
+from streams.decode import Dead, Events
 from streams.following import Model
 from streams.interventions import Decision, decision_row, intervention_row
-from streams.rows import Rows, Slots
+from streams.rows import Rows
 from streams.sequences import Applied, Sequences
-from streams.stages import Codecs, Stages
+from streams.stages import Codecs
 from streams.store import CHECKPOINT_KEY, Store
 
 Array = npt.NDArray[Any]
@@ -37,12 +36,14 @@ CONSENT, ERASURE = TYPE_CODE["consent"], TYPE_CODE["erasure"]
 
 @dataclass(slots=True)
 class Work:
-    """What one batch produced. `records` by schema name, `sequences` and `contacts` as stored, by key, None deletes."""
+    """What a pass made of one partition. `records` by schema name, `sequences` and `contacts` as stored, by key, None
+    deletes."""
 
     next_offset: int
     records: dict[str, list[Record]] = field(default_factory=dict)
     sequences: dict[bytes, bytes | None] = field(default_factory=dict)
     contacts: dict[bytes, bytes | None] = field(default_factory=dict)
+    changes: list[tuple[str, Contact]] = field(default_factory=list)  # the contacts, as they are in memory
     checkpoint: bytes | None = None
     events: int = 0
     live: bool = False  # something to commit; a batch of redo mostly has nothing
@@ -58,7 +59,7 @@ class Work:
 
 
 class Shoppers:
-    """State of one partition's shoppers and the pass over their events.
+    """State of one partition's shoppers. It is changed by the compute thread; only `settle` runs in another.
 
     live_from: source offset below which events only build state (redo).
     """
@@ -70,138 +71,53 @@ class Shoppers:
         sequences: Sequences,
         contacts: ContactBook,
         store: Store,
-        decoder: Decoder,
         codecs: Codecs,
         checkpointer: Checkpointer,
         live_from: int,
-        coalesce: bool = False,
     ) -> None:
         self._model, self.rows, self.sequences, self.contacts = model, rows, sequences, contacts
-        self._store, self._decoder, self._codecs, self._checkpointer = store, decoder, codecs, checkpointer
-        self.live_from, self._coalesce = live_from, coalesce
-        self.policy: CompiledPolicy | None = None
-        self.stages = Stages()
+        self._store, self._codecs, self._checkpointer = store, codecs, checkpointer
+        self.live_from = live_from
+        self._settled: deque[Work] = deque()  # in the store; memory need not hold it any longer
 
-    def use(self, model: Model, policy: CompiledPolicy | None) -> None:
-        """Between two batches: the release and the policy in force from now on."""
+    def use(self, model: Model) -> None:
+        """Between two passes: the release in use from now on."""
         if model is not self._model:
             self._model = model
             self.sequences.use(model.engine)
-        self.policy = policy
 
-    def process(self, records: Sequence[Any], undoable: bool = False) -> Work:
-        """One batch of raw records in offset order. Raises only for faults of ours: every bad record is a dead letter.
+    def begin(self, records: Sequence[Any], applied: Applied | None = None) -> Work:
+        """The work of a pass over these records."""
+        while self._settled:
+            work = self._settled.popleft()
+            self.rows.settled(work.sequences)
+            self.contacts.settle(work.changes)
+        if not records:
+            return Work(0)
+        return Work(int(records[-1].offset) + 1, oldest=int(records[0].timestamp), applied=applied)
 
-        undoable: when it raises, rows and contacts are as they were before; else they are lost.
-        """
-        lap = self.stages.begin()
-        events, dead = self._decoder.decode(records)
-        lap("decode")
-        slots = self.rows.locate(events.users)
-        lap("rows")
-        if not undoable:
-            return self._process(records, events, dead, slots, lap)
-        before = self.rows.copy(np.unique(slots))
-        try:
-            return self._process(records, events, dead, slots, lap)
-        except Exception:
-            self.rows.put_back(before)
-            self.contacts.discard()
-            raise
+    def decide(
+        self, work: Work, scored: Scored | None, said: list[Said], policy: CompiledPolicy | None
+    ) -> None:
+        """Decisions for the scored events, and what shoppers said, into contacts and work."""
+        if scored is None or policy is None:
+            for word in said:  # what a shopper said counts even before there is a policy
+                self.contacts.hear(word)
+        else:
+            scored.said = said
+            work.decisions = decide(scored, self.contacts, policy, int(time.time() * 1000))
+        if work.decisions:
+            self._publish_decisions(work)
 
-    def _process(
-        self, records: Sequence[Any], events: Events, dead: list[Dead], slots: Array, lap: Any
-    ) -> Work:
-        applied = self.sequences.apply(slots, events.events, events.ids, events.offsets)
-        lap("step")
-        work = Work(
-            int(records[-1].offset) + 1, events=len(events), oldest=int(records[0].timestamp), applied=applied
-        )
-        if work.next_offset > self.live_from:
-            fresh = events.offsets >= self.live_from
-            wanted = self._thin(slots, np.flatnonzero(applied.scored & fresh))
-            at, scored = self._score(work, events, applied, wanted, lap)
-            self._decide(work, scored, self._said(work, events, applied, fresh, at), lap)
-            failed = np.union1d(np.flatnonzero(applied.failed & fresh), np.setdiff1d(wanted, at))
-            dead = dead + _not_finite(records, events.offsets[failed])
-            self._bury(work, [letter for letter in dead if letter.record.offset >= self.live_from], applied)
-        self._checkpoint(work)
-        work.live |= work.next_offset > self.live_from
-        lap("checkpoint")
-        return work
-
-    def poisoned(self, record: Any, fault: Exception) -> Work:
-        """In place of `process` for a record over which the pass raises: a dead letter, and no shopper's row changes."""
-        work = Work(int(record.offset) + 1, oldest=int(record.timestamp))
-        if work.next_offset > self.live_from:
-            self._bury(work, [Dead(record, "poisoned", f"{type(fault).__name__}: {fault}")], None)
-        self._checkpoint(work)
-        work.live |= work.next_offset > self.live_from
-        return work
-
-    def idle(self, offset: int) -> Work:
-        """No records for a while: go on with the checkpoint."""
-        work = Work(offset)
-        self._checkpoint(work)
-        return work
-
-    def settle(self, work: Work, last: dict[str, int]) -> None:
-        """The transaction stands: into the store with it. last: last changelog offset by schema name."""
-        meta = {name: offset + 1 for name, offset in last.items()}
-        if meta or work.checkpoint is not None:
-            self._store.write(work.sequences, work.contacts, meta, work.checkpoint)
-        self.rows.settled()
-        self.contacts.settle()
-
-    def _score(
-        self, work: Work, events: Events, applied: Applied, at: Array, lap: Any
-    ) -> tuple[Array, Scored | None]:
-        """Predictions of the events `at`; returns those that the heads can score, and what `decide` needs of them."""
-        if not len(at):
-            return at, None
-        engine = self._model.engine
-        scores = engine.heads(applied.trunk if len(at) == len(events) else applied.trunk[at])
-        finite = scores.finite()
-        if not finite.all():
-            at, scores = at[finite], scores.only(finite)
-        columns = events.columns if len(at) == len(events) else events.columns.take(at)
-        lap("heads")
-        now = int(time.time() * 1000)
-        event_ids = columns.column("event_id").to_pylist()
-        ids = prediction_ids(event_ids)
-        codec = self._codecs.prediction
-        values = codec.encode(prediction_batch(codec.arrow_schema, columns, ids, scores, engine, now))
-        users = events.users if len(at) == len(events) else [events.users[i] for i in at.tolist()]
-        work.records["prediction"] = list(zip(users, values, strict=True))
-        lap("encode")
-        return at, None if self.policy is None else self._scored(
-            columns, event_ids, ids, events.events[at], scores
-        )
-
-    def _scored(self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores) -> Scored:
-        engine, card = self._model
-        return Scored(
-            user_ids=columns.column("user_id").to_pylist(),
-            event_ids=event_ids,
-            prediction_ids=ids.to_pylist(),
-            event_type=events["type"],
-            event_time=events["time"],
-            tasks=engine.tasks,
-            scores=scores.tasks,
-            top=scores.top,
-            top_scores=scores.top_scores,
-            categories=engine.categories,
-            popular=card.popular,
-            release=engine.release_id,
-        )
-
-    def _said(self, work: Work, events: Events, applied: Applied, fresh: Array, at: Array) -> list[Said]:
-        """Consents and erasures of the batch, in order; they count from the next of the events `at` on."""
-        types = events.events["type"]
-        taken = applied.scored | applied.failed | (types == ERASURE)
-        rows = np.flatnonzero(np.isin(types, (CONSENT, ERASURE)) & taken & fresh)
+    def said(self, work: Work, events: Events, fresh: Array, at: Array) -> list[Said]:
+        """Consents and erasures among the events, in order; they count from the next of the events `at` on."""
+        applied, types = work.applied, events.events["type"]
+        assert applied is not None
+        rows = np.flatnonzero((types == CONSENT) | (types == ERASURE))
         if not len(rows):
             return []
+        taken = applied.scored | applied.failed | (types == ERASURE)
+        rows = rows[(taken & fresh)[rows]]
         found = [
             (
                 events.users[row].decode(),
@@ -215,17 +131,55 @@ class Shoppers:
         before = np.searchsorted(at, rows).tolist()
         return [Said(row, user, *word) for row, (user, word) in zip(before, found, strict=True) if word]
 
-    def _decide(self, work: Work, scored: Scored | None, said: list[Said], lap: Any) -> None:
-        if scored is None or self.policy is None:
-            for word in said:  # what a shopper said counts even before there is a policy
-                self.contacts.hear(word)
-        else:
-            scored.said = said
-            work.decisions = decide(scored, self.contacts, self.policy, int(time.time() * 1000))
-        if work.decisions:
-            self._publish_decisions(work)
-        self._keep_contacts(work)
-        lap("decide")
+    def bury(self, work: Work, dead: list[Dead]) -> None:
+        """Dead letters into the work, but for those of redo."""
+        dead = [letter for letter in dead if letter.record.offset >= self.live_from]
+        if dead:
+            work.records["dead_letter"] = list(
+                dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000))
+            )
+        for letter in dead:
+            work.reasons[letter.reason] = work.reasons.get(letter.reason, 0) + 1
+        if work.applied is not None and work.applied.doubles:
+            work.reasons["double"] = work.applied.doubles
+
+    def end(self, work: Work) -> Work:
+        """Contacts that changed, and this batch's share of the checkpoint, into the work, which is complete then."""
+        work.changes = self.contacts.end()
+        if work.changes:
+            values = self.contacts.encode(work.changes)
+            work.contacts = {
+                user.encode(): value for (user, _), value in zip(work.changes, values, strict=True)
+            }
+        release = self._model.engine.release_id
+        taken, checkpoint = self._checkpointer.share(time.monotonic(), work.next_offset, release)
+        work.sequences = self.rows.leaving()
+        if len(taken):
+            work.sequences.update(self.rows.take(taken))
+        if checkpoint is not None:
+            work.checkpoint = checkpoint.encode()
+        work.live |= bool(work.sequences) or work.checkpoint is not None
+        return work
+
+    def poisoned(self, record: Any, fault: Exception) -> Work:
+        """In place of a pass over a record that raises: a dead letter, and no shopper's row changes."""
+        work = self.begin([record])
+        work.live = work.next_offset > self.live_from
+        self.bury(work, [Dead(record, "poisoned", f"{type(fault).__name__}: {fault}")])
+        return self.end(work)
+
+    def idle(self, offset: int) -> Work:
+        """No records for a while: go on with the checkpoint."""
+        work = self.begin([])
+        work.next_offset = offset
+        return self.end(work)
+
+    def settle(self, work: Work, last: dict[str, int]) -> None:
+        """The transaction stands: into the store with it. last: last changelog offset by schema name."""
+        meta = {name: offset + 1 for name, offset in last.items()}
+        if meta or work.checkpoint is not None:
+            self._store.write(work.sequences, work.contacts, meta, work.checkpoint)
+        self._settled.append(work)
 
     def _publish_decisions(self, work: Work) -> None:
         decisions = work.decisions
@@ -236,48 +190,6 @@ class Shoppers:
         work.records["intervention"] = [
             (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
         ]
-
-    def _keep_contacts(self, work: Work) -> None:
-        changes = self.contacts.changes()
-        if changes:
-            values = self.contacts.encode(changes)
-            work.contacts = {user.encode(): value for (user, _), value in zip(changes, values, strict=True)}
-
-    def _bury(self, work: Work, dead: list[Dead], applied: Applied | None) -> None:
-        if dead:
-            work.records["dead_letter"] = list(
-                dead_letters(dead, self._codecs.dead_letter, int(time.time() * 1000))
-            )
-        for letter in dead:
-            work.reasons[letter.reason] = work.reasons.get(letter.reason, 0) + 1
-        if applied is not None and applied.doubles:
-            work.reasons["double"] = applied.doubles
-
-    def _checkpoint(self, work: Work) -> None:
-        release = self._model.engine.release_id
-        taken, checkpoint = self._checkpointer.share(time.monotonic(), work.next_offset, release)
-        work.sequences = dict(self.rows.evicted)
-        if len(taken):
-            work.sequences.update(self.rows.take(taken))
-        if checkpoint is not None:
-            work.checkpoint = checkpoint.encode()
-        work.live = bool(work.sequences) or work.checkpoint is not None
-
-    def _thin(self, slots: Slots, at: Array) -> Array:
-        """With `coalesce_predictions`: each shopper's last event of the batch."""
-        if not self._coalesce:
-            return at
-        _, from_end = np.unique(slots[at][::-1], return_index=True)
-        return np.sort(at[len(at) - 1 - from_end])
-
-
-def _not_finite(records: Sequence[Any], offsets: Array) -> list[Dead]:
-    """Dead letters of the events at these offsets, whose scores are no numbers."""
-    if not len(offsets):
-        return []
-    wanted = set(offsets.tolist())
-    message = "the release gives no finite score for this event; promote another release, then redrive"
-    return [Dead(record, "not_finite", message) for record in records if record.offset in wanted]
 
 
 def _told(columns: Any, row: int) -> tuple[str, bool] | None:

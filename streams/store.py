@@ -33,6 +33,10 @@ class StoreProblem(RuntimeError):
 class StoreDamaged(StoreProblem):
     """The store's files are not what was written: `destroy` it and open it again."""
 
+    def __init__(self, message: str, folder: Path | None = None) -> None:
+        super().__init__(message)
+        self.folder = folder
+
 
 class Store:
     """RocksDB of one partition with bounded memory: `block_cache` + 2 × `write_buffer` bytes.
@@ -42,7 +46,7 @@ class Store:
     """
 
     def __init__(self, folder: Path, block_cache: int, write_buffer: int, identity: str = "") -> None:
-        self._folder, self._sizes, self._identity = folder, (block_cache, write_buffer), identity.encode()
+        self.folder, self._sizes, self._identity = folder, (block_cache, write_buffer), identity.encode()
         self._unlogged = WriteOptions()
         self._unlogged.disable_wal = True  # type: ignore[method-assign, assignment]  # a property in truth
         try:
@@ -53,7 +57,7 @@ class Store:
             self._open()
 
     def _open(self) -> None:
-        self._db = self._try(lambda: Rdict(str(self._folder), _options(*self._sizes)))
+        self._db = self._try(lambda: Rdict(str(self.folder), _options(*self._sizes)))
         try:
             self._check_identity()
         except StoreDamaged:
@@ -66,7 +70,8 @@ class Store:
             self._try(lambda: self._db.put(IDENTITY, self._identity))
         elif found != self._identity:
             raise StoreDamaged(
-                f"the store in {self._folder} belongs to {found.decode()}, not to {self._identity.decode()}"
+                f"the store in {self.folder} belongs to {found.decode()}, not to {self._identity.decode()}",
+                self.folder,
             )
 
     def _try(self, act: Callable[[], Any]) -> Any:
@@ -75,10 +80,10 @@ class Store:
         except Exception as problem:
             if any(word in str(problem) for word in DENIED):
                 raise StoreProblem(
-                    f"the store in {self._folder} cannot be used: {problem}. If another worker uses this folder give each "
+                    f"the store in {self.folder} cannot be used: {problem}. If another worker uses this folder give each "
                     "worker its own INTENTFLOW_DATA_DIR; else give this one space and rights"
                 ) from None
-            raise StoreDamaged(f"the store in {self._folder} is damaged: {problem}") from None
+            raise StoreDamaged(f"the store in {self.folder} is damaged: {problem}", self.folder) from None
 
     def destroy(self) -> None:
         """Close the store and delete its files."""
@@ -86,7 +91,7 @@ class Store:
         self._delete()
 
     def _delete(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def sequences(self, users: list[bytes]) -> list[bytes | None]:
         """Stored rows by shopper, None where there is none: one multi-get. Raises StoreDamaged, as `contacts` does."""

@@ -1,54 +1,149 @@
-"""Publishes what one batch produced: outputs, changelogs and the consumed offset together, or not at all.
+"""Publishes what one turn of the worker produced, for all its partitions: everything in one transaction, or nothing.
 
-One producer per source partition, `transactional.id` = app-topic-partition: starting it fences whoever held the
-partition before. Record batches are built and compressed in a thread (record_batches.py), only sending happens on the event loop.
+One producer per worker. Two things keep a worker out that lost a partition without noticing (a zombie):
+- offsets are committed with the worker's generation in its consumer group: of an earlier one the broker takes none;
+- who takes a partition over ends what its last owner left open. The owner's transactional id is in the metadata of the
+  committed offset: a worker `claim`s a partition before it publishes for it, and takes its name out (`release`) when it
+  gives the partition up in order, so that a worker that lives is never fenced for one partition of many.
+
+Record batches are built and compressed in a thread (record_batches.py), only sending happens on the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import aiokafka
 import aiokafka.producer.sender
-from aiokafka.structs import RecordMetadata, TopicPartition
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
 from schemas.topics import Topics
+from streams.member_offsets import commit_as_member
+from streams.offsets import Committed, Offsets
 from streams.record_batches import Record, SealedBatch, sealed
 
-Outputs = dict[str, list[SealedBatch]]  # record batches by topic
-CommitOffset = Callable[[TopicPartition, int], Awaitable[bool]]
+if TYPE_CHECKING:
+    from streams.transport import BatchConsumer
+
+log = logging.getLogger("intentflow.transaction")
+Outputs = dict[TopicPartition, list[SealedBatch]]
 # Between two transactions of one producer the broker answers CONCURRENT_TRANSACTIONS until the first one's markers are
 # written, about 2 ms; the client would ask again after 20 ms, and after 100 ms for other errors that pass.
 aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
 RETRY_BACKOFF_MS = 10
 BATCH_BYTES = 900_000  # under the broker's default of 1 MiB for a record batch
+NOBODY = ""  # metadata of an offset whose partition was given up in order
 
 
 class Publisher:
-    """The producer of one source partition, exactly-once or at-least-once by the setting `guarantee`."""
+    """The producer of this worker, exactly-once or at-least-once by the setting `guarantee`.
 
-    def __init__(self, settings: Settings, source: TopicPartition, commit_offset: CommitOffset) -> None:
+    consumer: asked when something is committed; it knows the worker's membership in the group.
+    """
+
+    def __init__(self, settings: Settings, consumer: Callable[[], BatchConsumer]) -> None:
         topics = Topics(settings)
         self._changelogs = {topics.sequences_changelog, topics.contacts_changelog}
-        self._settings, self._source, self._commit_offset = settings, source, commit_offset
+        self._settings, self._consumer = settings, consumer
         self._compression = None if settings.compression == "none" else settings.compression
         self._exactly_once = settings.guarantee == "exactly_once"
         self._producer: aiokafka.AIOKafkaProducer | None = None
-        self.group = settings.app_id
+        self._turn = asyncio.Lock()  # one transaction at a time
+        self.name = (
+            f"{settings.app_id}-{uuid.uuid4()}"  # of this process alone: nobody else may fence it by accident
+        )
+
+    async def publish(
+        self, outputs: Outputs, offsets: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Send the outputs and commit the source offsets; returns the last offset written, by partition.
+
+        Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
+        give up its state.
+        """
+        async with self._turn:
+            if self._exactly_once:
+                return await self._transact(outputs, offsets, self.name)
+            producer = await self._started()
+            # Changelogs last: a row ahead of its outputs would make a restart skip events that were never published.
+            logs = {tp: batches for tp, batches in outputs.items() if tp.topic in self._changelogs}
+            await self._send(producer, {tp: batches for tp, batches in outputs.items() if tp not in logs})
+            last = await self._send(producer, logs)
+            await self._consumer().commit_offsets(offsets)
+            return last
+
+    async def claim(self, source: TopicPartition, offsets: Offsets) -> int:
+        """Make the partition this worker's and end what its last owner left open; returns the next offset to publish."""
+        found = await offsets.committed()
+        if not self._exactly_once:
+            return await offsets.start() if found is None else found.offset
+        if found is not None and found.owner not in (NOBODY, self.name):
+            await self._fence(found.owner)
+            found = await offsets.committed()  # its last commit may have come in between
+        found = found or Committed(await offsets.start(), NOBODY)
+        async with self._turn:
+            await self._transact({}, {source: found.offset}, self.name)
+        return found.offset
+
+    async def release(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """These partitions are given up in order, everything before the offsets is published."""
+        if self._exactly_once and offsets:
+            async with self._turn:
+                await self._transact({}, offsets, NOBODY)
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            await producer.stop()
+
+    def build(self, records: Sequence[Record], tp: TopicPartition) -> list[SealedBatch]:
+        """Record batches ready to send with the next `publish`. It blocks: call it in a thread."""
+        assert self._producer is not None
+        return sealed(
+            records,
+            tp,
+            int(time.time() * 1000),
+            BATCH_BYTES,
+            self._compression,
+            self._producer._txn_manager,
+            self._exactly_once,
+        )
 
     async def start(self) -> None:
-        """Connect and, exactly-once, fence every earlier producer of this partition and end its open transaction."""
-        transactional = {}
-        if self._exactly_once:
+        """Connect. Idempotent."""
+        await self._started()
+
+    async def _started(self) -> aiokafka.AIOKafkaProducer:
+        if self._producer is None:
+            producer = self._made(self.name if self._exactly_once else None)
+            await producer.start()
+            if self._exactly_once:
+                commit_as_member(producer, lambda: self._consumer().membership)
+            self._producer = producer
+        return self._producer
+
+    async def _fence(self, owner: str) -> None:
+        """Whoever has this transactional id can commit nothing more, and what it left open is aborted."""
+        log.warning("the transactions of %s are ended: it did not give up its partitions", owner)
+        producer = self._made(owner)
+        await producer.start()
+        await producer.stop()
+
+    def _made(self, transactional_id: str | None) -> aiokafka.AIOKafkaProducer:
+        transactional: dict[str, Any] = {}
+        if transactional_id is not None:
             transactional = {
-                "transactional_id": f"{self.group}-{self._source.topic}-{self._source.partition}",
+                "transactional_id": transactional_id,
                 "transaction_timeout_ms": int(self._settings.transaction_timeout_s * 1000),
             }
-        self._producer = aiokafka.AIOKafkaProducer(
+        return aiokafka.AIOKafkaProducer(
             **aiokafka_config(self._settings),
             enable_idempotence=True,
             acks="all",
@@ -59,66 +154,40 @@ class Publisher:
             retry_backoff_ms=RETRY_BACKOFF_MS,
             **transactional,
         )
-        await self._producer.start()
 
-    async def stop(self) -> None:
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            await producer.stop()
-
-    def build(self, records: Sequence[Record], topic: str) -> list[SealedBatch]:
-        """Record batches ready to send with the next `publish`. It blocks: call it in a thread."""
-        assert self._producer is not None
-        return sealed(
-            records,
-            TopicPartition(topic, self._source.partition),
-            int(time.time() * 1000),
-            BATCH_BYTES,
-            self._compression,
-            self._producer._txn_manager,
-            self._exactly_once,
-        )
-
-    async def publish(self, outputs: Outputs, offset: int) -> dict[str, int]:
-        """Send the outputs by topic and commit the source offset; returns the last offset written by topic.
-
-        Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
-        give up its state and open the partition again.
-        """
-        assert self._producer is not None
-        if not self._exactly_once:
-            # Changelogs last: a row ahead of its outputs would make a restart skip events that were never published.
-            logs = {topic: builders for topic, builders in outputs.items() if topic in self._changelogs}
-            await self._send({topic: builders for topic, builders in outputs.items() if topic not in logs})
-            last = await self._send(logs)
-            await self._commit_offset(self._source, offset)
-            return last
-        await self._producer.begin_transaction()
+    async def _transact(
+        self, outputs: Outputs, offsets: Mapping[TopicPartition, int], owner: str
+    ) -> dict[TopicPartition, int]:
+        producer = await self._started()
+        await producer.begin_transaction()
         try:
-            last = await self._send(outputs)
-            await self._producer.send_offsets_to_transaction({self._source: offset}, self.group)
-            await self._producer.commit_transaction()
+            for tp in outputs:  # all of them before the client asks the broker: one request, not one each
+                producer._txn_manager.maybe_add_partition_to_txn(tp)
+            last = await self._send(producer, outputs)
+            await producer.send_offsets_to_transaction(
+                {tp: OffsetAndMetadata(offset, owner) for tp, offset in offsets.items()},
+                self._settings.app_id,
+            )
+            await producer.commit_transaction()
         except BaseException:
-            await self._abort()
+            await self._abort(producer)
             raise
         return last
 
-    async def _send(self, outputs: Outputs) -> dict[str, int]:
-        sent: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
-        longest = max((len(builders) for builders in outputs.values()), default=0)
-        for turn in range(longest):  # topic by topic in turns: batches of one partition go one after another
-            for topic, builders in outputs.items():
-                if turn < len(builders):
-                    count = builders[turn].record_count()
-                    future = await self._producer.send_batch(  # type: ignore[union-attr]
-                        builders[turn], topic, partition=self._source.partition
-                    )
-                    sent.append((topic, count, future))
+    async def _send(self, producer: aiokafka.AIOKafkaProducer, outputs: Outputs) -> dict[TopicPartition, int]:
+        sent: list[tuple[TopicPartition, int, asyncio.Future[RecordMetadata]]] = []
+        longest = max((len(batches) for batches in outputs.values()), default=0)
+        for turn in range(longest):  # in turns: batches of one partition go one after another
+            for tp, batches in outputs.items():
+                if turn < len(batches):
+                    count = batches[turn].record_count()
+                    future = await producer.send_batch(batches[turn], tp.topic, partition=tp.partition)
+                    sent.append((tp, count, future))
         done = await asyncio.gather(*(future for _, _, future in sent))
-        return {topic: meta.offset + count - 1 for (topic, count, _), meta in zip(sent, done, strict=True)}
+        return {tp: meta.offset + count - 1 for (tp, count, _), meta in zip(sent, done, strict=True)}
 
-    async def _abort(self) -> None:
+    async def _abort(self, producer: aiokafka.AIOKafkaProducer) -> None:
         try:
-            await self._producer.abort_transaction()  # type: ignore[union-attr]
+            await producer.abort_transaction()
         except Exception:
             return

@@ -23,6 +23,7 @@ from faust.types import TP, Message
 from schemas.kafka import aiokafka_config
 from schemas.settings import Settings
 from streams.assignment import WarmAssignor
+from streams.member_offsets import Membership
 from streams.offsets import GONE, RetentionTooShort
 
 QUIET_WAIT_MS = 500
@@ -214,9 +215,15 @@ class BatchConsumer(driver.Consumer):
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         return False
 
-    async def commit_offset(self, tp: TP, offset: int) -> bool:
-        """Commit as a member of the group (used by the at_least_once guarantee)."""
-        return await self._commit({tp: offset})
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit as a member of the group (used by the at_least_once guarantee). Raises the driver's error."""
+        await self._commit({TP(*tp): offset for tp, offset in offsets.items()})
+
+    @property
+    def membership(self) -> Membership:
+        """Who this worker is in its group; generation -1 while it is no member."""
+        coordinator = cast(BatchThread, self._thread)._ensure_consumer()._coordinator
+        return Membership(coordinator.generation, coordinator.member_id, coordinator._group_instance_id)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Batches leave gaps between first offsets by nature; nothing to remember."""

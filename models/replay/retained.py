@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Topic
 
 from models.replay.source import Batch, Interval, SourceProblem, iso
 from schemas.codec import Codec
-from schemas.kafka import confluent_config
+from schemas.kafka import bounds, confluent_config
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
@@ -90,7 +90,7 @@ def _spans(consumer: Consumer, topic: str, start: int) -> dict[int, Span]:
     asked = [TopicPartition(topic, number, start) for number in sorted(found.partitions)]
     spans = {}
     for answer in consumer.offsets_for_times(asked, timeout=TIMEOUT_S):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, answer.partition), timeout=TIMEOUT_S)
+        low, high = bounds(consumer, TopicPartition(topic, answer.partition), TIMEOUT_S)
         first = high if answer.offset in (OFFSET_END, -1) else max(answer.offset, low)
         if first < high:
             spans[answer.partition] = Span(first, high)

@@ -12,7 +12,7 @@ import typer
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.kafka import confluent_config, wait_for_broker
+from schemas.kafka import bounds, confluent_config, wait_for_broker
 from schemas.settings import Settings
 from schemas.topics import TopicProblem
 
@@ -79,8 +79,7 @@ class Log:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset kept and the one behind the last."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_S)
-        return low, high
+        return bounds(self._consumer, TopicPartition(topic, partition), ANSWER_S)
 
     def since(self, topic: str, partition: int, moment: int) -> int:
         """First offset whose record timestamp is `moment` (ms) or later; the end when there is none."""

@@ -22,6 +22,7 @@ import numpy as np
 
 from schemas.settings import Settings
 from streams import changelog, sequences, worker
+from streams.passing import Pass
 from streams.shoppers import Shoppers
 from streams.store import Store
 from streams.transaction import Publisher
@@ -82,10 +83,10 @@ def _in_checkpoint(harm: Harm) -> None:
 
 def _in_redo(harm: Harm) -> None:
     before(
-        Shoppers,
+        Pass,
         "process",
         harm,
-        lambda shoppers, records, *_: len(records) > 0 and records[0].offset < shoppers.live_from,
+        lambda _, shares, *__: any(records[0].offset < shoppers.live_from for shoppers, records in shares),
     )
 
 

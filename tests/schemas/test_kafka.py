@@ -1,6 +1,9 @@
 """Client configurations; the brokers that they reach are in the `kafka` tests."""
 
+from typing import Any
+
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import kafka
 from schemas.kafka import BrokerAway, aiokafka_config, confluent_config, wait_for_broker
@@ -44,3 +47,20 @@ def test_waiting_says_where_and_gives_up_after_the_time_allowed(monkeypatch: pyt
     ):
         wait_for_broker(Settings(bootstrap_servers="127.0.0.1:1"), timeout_s=0.5, say=said.append)
     assert "trying again every 0.2 s" in said[0]
+
+
+def test_the_ends_of_a_partition_are_asked_again_while_its_leader_is_being_found() -> None:
+    answers = [KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)), (3, 7)]
+
+    class Asked:
+        def get_watermark_offsets(self, *_: Any, **__: Any) -> tuple[int, int]:
+            answer = answers.pop(0)
+            if isinstance(answer, KafkaException):
+                raise answer
+            return answer
+
+    asked: Any = Asked()
+    assert kafka.bounds(asked, TopicPartition("t", 0), 5.0) == (3, 7)
+    answers.append(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+    with pytest.raises(KafkaException, match="authorization"):
+        kafka.bounds(asked, TopicPartition("t", 0), 5.0)

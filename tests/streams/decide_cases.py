@@ -128,10 +128,10 @@ class Stored:
 
     def commit(self) -> None:
         """The transaction stands."""
-        changes = self.book.changes()
+        changes = self.book.end()
         for (user, _), value in zip(changes, self.book.encode(changes), strict=True):
             self.values[user] = value
-        self.book.settle()
+        self.book.settle(changes)
 
     def _load(self, users: list[str]) -> list[bytes | None]:
         self.reads.append(users)

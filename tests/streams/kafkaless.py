@@ -20,9 +20,11 @@ from faust.types import TP
 from schemas.settings import Settings
 from streams import changelog
 from streams import partition as module
+from streams.opening import build_pass
 from streams.partition import Partition
 from streams.store import Store
 from streams.transport import Batch
+from streams.turns import Turns
 from tests.streams.live import CODECS, RING, model
 
 SOURCE = TP("behavior-events", 0)
@@ -39,19 +41,19 @@ class Desk:
         self.outputs: list[dict[str, list[Any]]] = []  # of each commit, by topic
         self.failing: Exception | None = None
 
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
+    async def claim(self, source: Any, offsets: Any) -> int:
+        return self.committed
 
-    def build(self, records: Iterable[Any], topic: str) -> list[Any]:
+    def build(self, records: Iterable[Any], tp: Any) -> list[Any]:
         return list(records)
 
-    async def publish(self, outputs: dict[str, list[Any]], offset: int) -> dict[str, int]:
+    async def publish(self, outputs: dict[Any, list[Any]], offsets: dict[Any, int]) -> dict[Any, int]:
         await asyncio.sleep(self._random.random() * self._pause)
         if self.failing is not None:
             raise self.failing
-        self.offsets.append(offset)
-        self.outputs.append(outputs)
-        return {topic: 0 for topic in outputs if topic.endswith("-changelog")}
+        self.offsets += offsets.values()
+        self.outputs.append({tp.topic: records for tp, records in outputs.items()})
+        return {tp: 0 for tp in outputs if tp.topic.endswith("-changelog")}
 
     @property
     def committed(self) -> int:
@@ -107,12 +109,6 @@ class Reader:
     def highwater(self, tp: TP) -> int | None:
         return None
 
-    async def commit_offset(self, tp: TP, offset: int) -> bool:
-        raise AssertionError("exactly once commits with the transaction")
-
-    async def live_from(self) -> int:
-        return self._desk.committed
-
     async def redo_from(self, checkpoint: int | None, live_from: int) -> int:
         return min(checkpoint or 0, live_from)
 
@@ -127,12 +123,11 @@ class Stage:
         self._uri, self._patch = uri, monkeypatch
 
     def run(self, reader: Reader, desk: Desk, script: Callable[[Partition], Awaitable[None]]) -> None:
-        self._patch.setattr(module, "Publisher", lambda *_, **__: desk)
         self._patch.setattr(module, "Offsets", lambda *_, **__: reader)
         self._patch.setattr(changelog, "read_on", lambda *_, **__: 0)
-        asyncio.run(self._run(reader, script))
+        asyncio.run(self._run(reader, desk, script))
 
-    async def _run(self, reader: Any, script: Callable[[Partition], Awaitable[None]]) -> None:
+    async def _run(self, reader: Any, desk: Any, script: Callable[[Partition], Awaitable[None]]) -> None:
         following: Any = SimpleNamespace(
             has_model=asyncio.Event(), caught_up=asyncio.Event(), model=model(self._uri), policy=None
         )
@@ -140,6 +135,9 @@ class Stage:
         following.caught_up.set()
         folder = Path(self._settings.data_dir)
         with ThreadPoolExecutor(1) as compute, ThreadPoolExecutor(1) as packing:
+            turns = Turns(
+                self._settings, build_pass(self._settings, CODECS), following, desk, compute, packing
+            )
             partition = Partition(
                 self._settings,
                 SOURCE,
@@ -147,7 +145,8 @@ class Stage:
                 following,
                 CODECS,
                 compute,
-                packing,
+                turns,
+                desk,
                 lambda number: Store(folder / str(number), 1 << 20, 1 << 20),
                 rows=1024,
             )
@@ -158,6 +157,7 @@ class Stage:
             finally:
                 delivery.cancel()
                 await partition.stop()
+                await turns.stop()
 
 
 async def until(met: Callable[[], bool], partition: Partition | None = None) -> None:

@@ -27,6 +27,7 @@ from streams.contacts import ContactBook
 from streams.decide import CompiledPolicy
 from streams.decode import Decoder
 from streams.following import Model
+from streams.passing import Pass
 from streams.rows import Rows, Slots
 from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
@@ -114,6 +115,7 @@ class Partition:
     ) -> None:
         self.folder, self.rows, self.policy = folder, rows, policy
         self.model, self._interval, self._clock = model(release_uri), interval, clock
+        self.passing = Pass(CODECS, Decoder(CODECS.behavior_event, Bounds(3650, 3600), 1 << 20))
         self.sequences_log, self.contacts_log = Changelog(), Changelog()
         self.committed = 0
         self.published: list[tuple[str, bytes]] = []  # (schema, value)
@@ -136,12 +138,11 @@ class Partition:
             Sequences(rows, self.model.engine, self.model.card.features),
             ContactBook(CODECS.contact, self.store.contacts),
             self.store,
-            Decoder(CODECS.behavior_event, Bounds(3650, 3600), 1 << 20),
             CODECS,
             Clocked(rows, self._interval, self._clock, begin),
             self.committed,
         )
-        self.shoppers.policy = self.policy
+        self.passing.use(self.model, self.policy)
         return begin
 
     def open_store(self) -> None:
@@ -162,7 +163,7 @@ class Partition:
                     self.store.write({}, {key: value}, done)
 
     def process(self, batch: list[Any], local_write: bool = True) -> Work:
-        work = self.shoppers.process(batch)
+        (work,) = self.passing.process([(self.shoppers, batch)])
         self.finish(work, local_write)
         return work
 
@@ -193,7 +194,7 @@ class Partition:
     def use(self, release_uri: str) -> None:
         """Another release from the next batch on."""
         self.model = model(release_uri)
-        self.shoppers.use(self.model, self.policy)
+        self.passing.use(self.model, self.policy)
 
     def crash(self) -> int:
         """Memory is gone; opens again and returns the redo offset."""

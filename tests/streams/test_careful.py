@@ -42,15 +42,18 @@ def poisoned(at: int) -> list[dict[str, Any]]:
 
 
 def carefully(made: Partition, rows: list[dict[str, Any]]) -> None:
-    async def compute(function: Any, *arguments: Any) -> Any:
-        return function(*arguments)
+    async def attempt(piece: list[Any]) -> Work:
+        return made.passing.process([(made.shoppers, piece)], True)[0]
+
+    async def poisoned(record: Any, fault: Exception) -> Work:
+        return made.shoppers.poisoned(record, fault)
 
     async def settle(work: Work) -> None:
         made.finish(work)
 
-    careful = Careful(compute, settle)
+    careful = Careful()
     careful.expect(Suspect(0, len(rows) - 1))
-    asyncio.run(careful.process(made.shoppers, records(rows)))
+    asyncio.run(careful.process(records(rows), attempt, poisoned, settle))
 
 
 def letters(made: Partition) -> list[dict[str, Any]]:
@@ -85,7 +88,9 @@ def test_a_pass_that_can_be_undone_leaves_rows_and_contacts_as_they_were(tmp_pat
     made.process(records(LOG[:20]))
     before = [made.row(user).tobytes() for user in range(7)]
     with pytest.raises(ValueError, match="price"):
-        made.shoppers.process(records([*LOG[20:40], {**LOG[41], "price": POISON}], 20), True)
+        made.passing.process(
+            [(made.shoppers, records([*LOG[20:40], {**LOG[41], "price": POISON}], 20))], True
+        )
     assert [made.row(user).tobytes() for user in range(7)] == before
     assert made.shoppers.contacts.changes() == []
 
@@ -107,7 +112,7 @@ def test_when_everything_raises_it_is_not_the_records(tmp_path: Path) -> None:
 
 
 def test_records_of_two_suspicions_stay_suspected() -> None:
-    careful = Careful(None, None)  # type: ignore[arg-type]  # nothing is run
+    careful = Careful()
     careful.expect(Suspect(10, 19))
     careful.expect(Suspect(40, 49))
     batches = [records(LOG[at : at + 5], at) for at in (0, 15, 25, 45, 50)]

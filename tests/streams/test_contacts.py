@@ -110,8 +110,15 @@ def test_the_cache_is_bounded_and_keeps_the_recently_used() -> None:
     assert stored.reads == [["bob"]]
 
 
-def test_clear_forgets_all() -> None:
-    stored = Stored()
+def test_a_change_counts_before_the_store_has_it() -> None:
+    stored = Stored(capacity=0)
     stored.book.put("ann", Contact((sent(1),)))
-    stored.book.clear()
-    assert (stored.book.changes(), stored.book.get("ann")) == ([], Contact())
+    first = stored.book.end()
+    assert stored.book.get("ann") == Contact((sent(1),))
+    stored.book.put("ann", Contact((sent(2),)))
+    second = stored.book.end()
+    stored.book.settle(first)  # an earlier batch is stored: what came after it is not
+    assert stored.book.get("ann") == Contact((sent(2),))
+    stored.book.end()
+    stored.book.settle(second)
+    assert stored.book.get("ann") == Contact()  # as the store says

@@ -14,10 +14,10 @@ import pytest
 from faust.types import TP
 
 from schemas.settings import Settings
-from streams import partition as module
 from streams import transport
 from streams.health import Health
 from streams.partition import Partition
+from streams.passing import Pass
 from streams.progress import Progress
 from streams.store import Store, StoreProblem
 from streams.transport import Batch
@@ -48,14 +48,14 @@ def test_a_record_over_which_the_pass_raises_is_buried_and_the_rest_of_its_batch
 ) -> None:
     """T1, F#126: nothing of the batch is acknowledged until it is done, and the poisoned record alone is not scored."""
     log, poison = log_of(300), 137
-    process = module.Shoppers.process
+    process = Pass.process
 
-    def raising(self: Any, batch: Any, *arguments: Any) -> Any:
-        if any(record.offset == poison for record in batch):
+    def raising(self: Any, shares: Any, *arguments: Any) -> Any:
+        if any(record.offset == poison for _, records in shares for record in records):
             raise ZeroDivisionError("the pass cannot do this one")
-        return process(self, batch, *arguments)
+        return process(self, shares, *arguments)
 
-    monkeypatch.setattr(module.Shoppers, "process", raising)
+    monkeypatch.setattr(Pass, "process", raising)
     desk = Desk()
 
     async def to_the_end(partition: Partition) -> None:
@@ -115,14 +115,14 @@ def test_a_computation_that_stalls_leaves_the_loop_free_and_its_batch_is_committ
 ) -> None:
     """T9, F#133, R#259: heartbeats and the rebalance go on meanwhile, because computing is not the loop's work."""
     stalled, resume = threading.Event(), threading.Event()
-    process = module.Shoppers.process
+    process = Pass.process
 
     def stalling(self: Any, *arguments: Any) -> Any:
         stalled.set()
         assert resume.wait(END_S)
         return process(self, *arguments)
 
-    monkeypatch.setattr(module.Shoppers, "process", stalling)
+    monkeypatch.setattr(Pass, "process", stalling)
     desk = Desk()
 
     async def stop_in_the_stall(partition: Partition) -> None:

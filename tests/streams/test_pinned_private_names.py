@@ -12,6 +12,7 @@ import faust
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.transaction_manager import TransactionManager
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -23,6 +24,7 @@ PRIVATE = {
     driver.Consumer: {"_getmany", "_to_message", "_thread"},
     driver.AIOKafkaConsumerThread: {"_consumer", "_ensure_consumer"},
     aiokafka.AIOKafkaConsumer: {"_coordinator", "_fetcher", "_subscription"},
+    GroupCoordinator: {"_group_instance_id"},
     Fetcher: {"_fetch_min_bytes", "_fetch_max_wait_ms", "_records"},
 }
 # Names that it overrides.
@@ -88,6 +90,20 @@ def test_the_pause_between_two_transactions_is_where_the_publisher_sets_it() -> 
     sender = transaction.aiokafka.producer.sender
     assert "return BACKOFF_OVERRIDE" in inspect.getsource(sender)
     assert sender.BACKOFF_OVERRIDE < 0.01
+
+
+def test_what_commits_offsets_as_a_member_is_where_the_publisher_replaces_it() -> None:
+    """aiokafka's own names no member of the group, and a zombie's would count."""
+    producer, sender = inspect.getsource(aiokafka.AIOKafkaProducer), transaction.aiokafka.producer.sender
+    assert "self._sender = Sender(" in producer
+    assert {"_do_txn_offset_commit", "_find_coordinator"} <= set(vars(sender.Sender))
+    handler = sender.TxnOffsetCommitHandler
+    assert list(inspect.signature(handler.__init__).parameters) == ["self", "sender", "offsets", "group_id"]
+    assert "for topic, partitions in resp.errors" in inspect.getsource(handler.handle_response)
+    assert "fetch_committed_offsets" in vars(GroupCoordinator)
+    assert {"maybe_add_partition_to_txn", "sequence_number", "error_transaction"} <= set(
+        vars(TransactionManager)
+    )
 
 
 def test_the_task_that_keeps_the_membership_is_where_the_worker_looks_for_its_end() -> None:

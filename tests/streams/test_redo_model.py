@@ -108,7 +108,7 @@ class RedoModel(RuleBasedStateMachine):
     @precondition(lambda self: self.position < len(self.log))
     @rule(size=BATCH)
     def crash_before_the_commit(self, size: int) -> None:
-        self.hurt.shoppers.process(self._take(size))
+        self.hurt.passing.process([(self.hurt.shoppers, self._take(size))])
         self.position = self.hurt.crash()
 
     @precondition(lambda self: self.position < len(self.log))
@@ -198,7 +198,9 @@ class RedoModel(RuleBasedStateMachine):
             return
         for partition in self.alone:
             partition.begin()
-            partition.shoppers.process(self.log)  # in one go, and nothing of it is kept
+            partition.passing.process(
+                [(partition.shoppers, self.log)]
+            )  # in one go, and nothing of it is kept
         for user in users:
             by_release = {redo.hash_of(partition): partition.row(user) for partition in self.alone}
             redo.check_row(self.hurt.row(user), by_release, self.swapped)

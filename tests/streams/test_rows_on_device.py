@@ -42,8 +42,9 @@ def apply(to: Sequences, rows: Rows, stored: Store, batch: pa.RecordBatch, offse
     slots = rows.locate(users)
     offsets = np.arange(offset, offset + len(users))
     done = to.apply(slots, pack(batch), hash_strings(batch.column("event_id")), offsets)
-    stored |= rows.evicted
-    rows.settled()
+    leaving = rows.leaving()
+    stored |= leaving
+    rows.settled(leaving)
     return done
 
 
