@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.helpers import create_ssl_context
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
 
+T = TypeVar("T")
 RETRY_S = 2.0
 _ASK_AGAIN_S = 0.1
 # Errors that waiting does not mend: the broker is there and refuses us.
@@ -22,12 +23,15 @@ _REFUSALS = {
 }
 
 
-# A topic that was just made, or whose leader moves: the client's picture of the cluster is old, and waiting mends it.
+# A topic or group that is new, or whose broker changes: the client's picture of the cluster is old, and waiting mends it.
 _MOVING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_PARTITION,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 }
 
 
@@ -86,20 +90,25 @@ def aiokafka_config(settings: Settings) -> dict[str, Any]:
     return config
 
 
-def bounds(consumer: Consumer, tp: TopicPartition, timeout_s: float) -> tuple[int, int]:
-    """First offset kept of a partition, and the one behind the last that this consumer may read.
+def patiently(ask: Callable[[], T], timeout_s: float) -> T:
+    """What `ask` gets from a confluent-kafka client; asked again while the cluster finds out who has to answer.
 
-    Asked again while a leader is being found. Raises KafkaException after `timeout_s`, or at any other refusal.
+    Raises KafkaException after `timeout_s`, or at any other refusal.
     """
     end = time.monotonic() + timeout_s
     while True:
         try:
-            low, high = consumer.get_watermark_offsets(tp, timeout=timeout_s)
-            return low, high
+            return ask()
         except KafkaException as problem:
             if problem.args[0].code() not in _MOVING or time.monotonic() > end:
                 raise
             time.sleep(_ASK_AGAIN_S)
+
+
+def bounds(consumer: Consumer, tp: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    """First offset kept of a partition, and the one behind the last that this consumer may read."""
+    low, high = patiently(lambda: consumer.get_watermark_offsets(tp, timeout=timeout_s), timeout_s)
+    return low, high
 
 
 def wait_for_broker(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,6 +20,7 @@ from streams.store import CHECKPOINT_KEY, Store
 
 RECORDS = 4_000  # of one write
 WAIT_S = 0.2
+MANY, AT_ONCE = 20_000, 300_000  # records: from when on, and up to when, the store leaves its files unmerged
 NAMES = ("sequences", "contacts")
 
 
@@ -71,11 +73,15 @@ class Reader:
     def read(self, stopped: Callable[[], bool]) -> int:
         """Up to the ends of both, as they are now; returns the number of records."""
         total = 0
-        with ThreadPoolExecutor(1, thread_name_prefix="restore") as writer:
+        with ThreadPoolExecutor(1, thread_name_prefix="restore") as writer, ExitStack() as filling:
+            if self._progress.to_read - self._progress.read > MANY:
+                filling.enter_context(self._store.filling())
             writing: Future[int] | None = None
             for messages in self._chunks(stopped):
                 if writing is not None:
                     total += writing.result()
+                if total > AT_ONCE:
+                    filling.close()
                 writing = writer.submit(self._write, messages)
             if writing is not None:
                 total += writing.result()

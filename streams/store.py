@@ -9,10 +9,11 @@ A store that is damaged, or that belongs to another topic or partition, is said 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,6 +135,16 @@ class Store:
             batch.put(META + b"checkpoint", checkpoint)
         self._try(lambda: self._db.write(batch, self._unlogged))
 
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[None]:
+        """While many rows are written at once: merging the files that they make takes as long as writing them, and is
+        left for afterwards."""
+        self._try(lambda: self._db.set_options({"disable_auto_compactions": "true"}))
+        try:
+            yield
+        finally:
+            self._try(lambda: self._db.set_options({"disable_auto_compactions": "false"}))
+
     def close(self) -> None:
         self._db.close()
 
@@ -144,6 +155,9 @@ def _options(block_cache: int, write_buffer: int) -> Options:
     options.set_write_buffer_size(write_buffer)
     options.set_max_write_buffer_number(2)
     options.set_max_open_files(256)
+    # Writes never wait for files to be merged: a commit waits for them. `filling` leaves at most some 60 files.
+    options.set_level_zero_slowdown_writes_trigger(96)
+    options.set_level_zero_stop_writes_trigger(160)
     table = BlockBasedOptions()
     table.set_block_cache(Cache(block_cache))
     table.set_bloom_filter(10, False)

@@ -55,7 +55,8 @@ class Publisher:
         self._compression = None if settings.compression == "none" else settings.compression
         self._exactly_once = settings.guarantee == "exactly_once"
         self._producer: aiokafka.AIOKafkaProducer | None = None
-        self._turn = asyncio.Lock()  # one transaction at a time
+        self._turn, self._fencing = asyncio.Lock(), asyncio.Lock()  # one transaction at a time
+        self._fenced: set[str] = set()
         self.name = (
             f"{settings.app_id}-{uuid.uuid4()}"  # of this process alone: nobody else may fence it by accident
         )
@@ -131,10 +132,13 @@ class Publisher:
 
     async def _fence(self, owner: str) -> None:
         """Whoever has this transactional id can commit nothing more, and what it left open is aborted."""
-        log.warning("the transactions of %s are ended: it did not give up its partitions", owner)
-        producer = self._made(owner)
-        await producer.start()
-        await producer.stop()
+        async with self._fencing:
+            if owner not in self._fenced:
+                log.warning("the transactions of %s are ended: it did not give up its partitions", owner)
+                producer = self._made(owner)
+                await producer.start()
+                await producer.stop()
+                self._fenced.add(owner)
 
     def _made(self, transactional_id: str | None) -> aiokafka.AIOKafkaProducer:
         transactional: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Topic
 
 from models.replay.source import Batch, Interval, SourceProblem, iso
 from schemas.codec import Codec
-from schemas.kafka import bounds, confluent_config
+from schemas.kafka import bounds, confluent_config, patiently
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
@@ -89,7 +89,8 @@ def _spans(consumer: Consumer, topic: str, start: int) -> dict[int, Span]:
         raise KafkaException(found.error)
     asked = [TopicPartition(topic, number, start) for number in sorted(found.partitions)]
     spans = {}
-    for answer in consumer.offsets_for_times(asked, timeout=TIMEOUT_S):
+    answers = patiently(lambda: consumer.offsets_for_times(asked, timeout=TIMEOUT_S), TIMEOUT_S)
+    for answer in answers:
         low, high = bounds(consumer, TopicPartition(topic, answer.partition), TIMEOUT_S)
         first = high if answer.offset in (OFFSET_END, -1) else max(answer.offset, low)
         if first < high:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from schemas.kafka import confluent_config
+from schemas.kafka import confluent_config, patiently
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, DEAD_LETTER_MESSAGE_BYTES
 from streams.cli.contents import Content, Contents
@@ -85,9 +85,8 @@ class Redrive:
                 self._producer.init_transactions(
                     ANSWER_S
                 )  # ends what a run that died left open; fences another
-            committed = self._group.committed(
-                [TopicPartition(topic, number) for number in numbers], timeout=ANSWER_S
-            )
+            places = [TopicPartition(topic, number) for number in numbers]
+            committed = patiently(lambda: self._group.committed(places, timeout=ANSWER_S), ANSWER_S)
             for place in committed:
                 if not self._is_full():
                     self._partition(place.partition, Progress.of(place))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models import promotion
-from schemas.kafka import confluent_config
+from schemas.kafka import confluent_config, patiently
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, Topics, catalogue
 from streams.cli import verb
@@ -73,7 +73,8 @@ def _committed(settings: Settings, topic: str, partitions: Sequence[int]) -> lis
         confluent_config(settings, group_id=settings.app_id, enable_auto_commit=False, log_level=0)
     )
     try:
-        found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=ANSWER_S)
+        places = [TopicPartition(topic, number) for number in partitions]
+        found = patiently(lambda: consumer.committed(places, timeout=ANSWER_S), ANSWER_S)
     finally:
         consumer.close()
     return [one.offset if one.offset >= 0 else None for one in found]
