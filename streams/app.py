@@ -7,7 +7,7 @@
     model-releases, policies ─► Following ─► swapped in between two turns
 
     stage          file              what it does
-    transport      transport.py      Faust agents get batches of raw records of one partition
+    transport      transport.py      a Faust agent gets what a fetch brought, as batches of raw records
     turn           turns.py          takes what waits, has it passed, commits it
     pass           passing.py        the stages from decode to checkpoint over all partitions
     decode         decode.py         bytes to columns; what cannot be used goes to dead-letters
@@ -49,7 +49,7 @@ from streams.stages import Codecs
 from streams.standby import Standbys
 from streams.store import Store
 from streams.transaction import Publisher
-from streams.transport import Batch, BatchApp, BatchConsumer, RawBatches
+from streams.transport import BatchApp, BatchConsumer, Batches, RawBatches
 from streams.turns import Turns
 from streams.watchdog import Stuck, Watchdog
 
@@ -76,10 +76,10 @@ def create_app(settings: Settings) -> BatchApp:
     workers = Workers(app, settings)
 
     @app.agent(source, name="shoppers")
-    async def shoppers(batches: StreamT[Any]) -> None:
-        """One Faust event = one batch of one partition, handed to that partition, which acknowledges by its commit."""
-        async for event in batches.events():
-            await workers.give(event.message.tp, cast("Batch", event.value))
+    async def shoppers(fetches: StreamT[Any]) -> None:
+        """One Faust event = one fetch: a batch of each partition, handed to it. A turn's commit acknowledges."""
+        async for event in fetches.events():
+            workers.give(cast("Batches", event.value))
 
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(sender: Any, assigned: set[TP], **kwargs: Any) -> None:
@@ -121,10 +121,12 @@ class Workers:
         self._watchdog = Watchdog(settings, self._partitions, self._give_up)
         self._health = Health(settings, self._partitions, self._standbys, self.following, self._watchdog)
 
-    async def give(self, tp: TP, batch: Batch) -> None:
-        partition = self._partitions.get(tp)
-        if partition is not None:  # else revoked while the batch was on its way: its next owner reads it
-            await partition.give(batch)
+    def give(self, batches: Batches) -> None:
+        for tp, batch in batches.items():
+            partition = self._partitions.get(tp)
+            if partition is not None:  # else revoked while the batch was on its way: its next owner reads it
+                partition.give(batch)
+        self._turns.wake()
 
     async def assign(self, tps: set[TP]) -> None:
         """Open these partitions in the background; each reads only once its state is ready."""

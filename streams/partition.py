@@ -82,8 +82,8 @@ class Partition:
         rested = self.failure is None and self.progress.state in ("redo", "live")
         self._begin(rested)
 
-    async def give(self, batch: Batch) -> None:
-        """A batch of raw records from the transport."""
+    def give(self, batch: Batch) -> None:
+        """A batch of raw records from the transport; it waits for a turn."""
         self._given = batch.number
         if batch.opening != self._opening:
             return  # fetched before the partition was opened again, which reads it once more
@@ -91,7 +91,6 @@ class Partition:
         self.waiting += len(batch.records)
         if self.waiting >= WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, True)
-        self._turns.wake()
 
     def take(self, most: int) -> list[Any]:
         """Records that wait, in their order; at most `most`."""

@@ -82,6 +82,7 @@ class Publisher:
 
     async def claim(self, source: TopicPartition, offsets: Offsets) -> int:
         """Make the partition this worker's and end what its last owner left open; returns the next offset to publish."""
+        await self._started()
         found = await offsets.committed()
         if not self._exactly_once:
             return await offsets.start() if found is None else found.offset

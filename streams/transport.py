@@ -1,10 +1,10 @@
-"""Batch transport: Faust's aiokafka transport, but an agent gets one event per (partition, up to N records).
+"""Batch transport: Faust's aiokafka transport, but an agent gets one event per fetch, with up to N records.
 
-The value of such an event is a `Batch` of raw aiokafka records, undecoded. Acknowledging and committing are not
-Faust's business here: the partition commits its offset in its own transaction (streams/transaction.py), so `ack` and
-`commit` do nothing. Partitions are fetched only while they are open for reading (`open_partition`), which is also
-where the position is set to the redo offset. A batch tells at which opening it was fetched: when a partition was opened
-again, what is still on its way from before must not be applied.
+The value of such an event is `Batches`: by partition a `Batch` of raw aiokafka records, undecoded. Acknowledging and
+committing are not Faust's business here: a turn commits offsets in its own transaction (streams/turns.py), so `ack` and
+`commit` do nothing. Partitions are fetched only while they are open for reading (`open_partition`), which is also where
+the position is set to the redo offset. A batch tells at which opening it was fetched: when a partition was opened again,
+what is still on its way from before must not be applied.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ class Batch(NamedTuple):
     records: list[Any]
 
 
+Batches = dict[TP, Batch]
+
+
 class RawBatches(faust.Schema[Any, Any]):
-    """Hands the batch through as the event's value."""
+    """Hands the batches through as the event's value."""
 
     def loads_key(self, app: Any, message: Message, **kwargs: Any) -> Any:
         return message.key
@@ -137,23 +140,25 @@ class BatchConsumer(driver.Consumer):
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """One message per partition with records; its value is a Batch, its offset the first record's."""
+        """One message for all partitions with records; its value is `Batches`. Faust takes some 300 µs for a message."""
         try:
             records, _ = await self._wait_next_records(timeout)
         except OffsetOutOfRangeError as gone:
             await self.app.crash(RetentionTooShort(f"{gone}: {GONE}"))
             return
-        generation = self.app.consumer_generation_id
-        for tp, batch in (records or {}).items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return  # a rebalance began: the partition's position is set anew when it is opened again
-            if batch.records and tp in self._open:
-                yield TP(*tp), self._batch_message(TP(*tp), batch)
+        batches = {
+            TP(*tp): batch for tp, batch in (records or {}).items() if batch.records and tp in self._open
+        }
+        if (
+            batches and self.flow_active
+        ):  # else a rebalance began: positions are set anew when partitions are opened
+            yield next(iter(batches)), self._message_of(batches)
 
-    def _batch_message(self, tp: TP, batch: Batch) -> Message:
-        message = self._to_message(tp, batch.records[0])
+    def _message_of(self, batches: Batches) -> Message:
+        tp, first = next(iter(batches.items()))
+        message = self._to_message(tp, first.records[0])
         message.key, message.headers = None, None
-        message.value = cast(Any, batch)
+        message.value = cast(Any, batches)
         return message
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:

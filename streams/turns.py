@@ -9,6 +9,7 @@ turns do not pay the fixed cost of a transaction too often. With much to do, the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from concurrent.futures import Executor
@@ -73,8 +74,9 @@ class Turns:
                 await asyncio.wait([self._committing])
 
     def wake(self) -> None:
-        """There is something to take."""
-        self._woken.set()
+        """Something may be due."""
+        if self._is_due():
+            self._woken.set()
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -95,25 +97,21 @@ class Turns:
                 await self._next()
 
     async def _due(self) -> None:
-        """Wait until something waits, and unless it is much, until the turn before is committed."""
-        while True:
-            waiting = sum(partition.waiting for partition in self._open)
-            if 2 * waiting >= self._settings.batch_records:
-                return
+        """Wait until there is something to do."""
+        while not self._is_due():
             self._woken.clear()
-            if self._committing is not None and not self._committing.done():
-                await self._woken_or(self._committing)
-            elif waiting or self._damaged or any(map(_is_quiet, self._open)):
-                return
-            else:
-                await self._woken_or(None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._woken.wait()
 
-    async def _woken_or(self, task: asyncio.Task[None] | None) -> None:
-        woken = asyncio.ensure_future(self._woken.wait())
-        await asyncio.wait(
-            [woken, *([task] if task else [])], timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        woken.cancel()
+    def _is_due(self) -> bool:
+        """Much waits; or something does, and the turn before is committed."""
+        waiting = sum(partition.waiting for partition in self._open)
+        if 2 * waiting >= self._settings.batch_records:
+            return True
+        if self._committing is not None and not self._committing.done():
+            return False
+        return bool(waiting or self._damaged) or any(map(_is_quiet, self._open))
 
     async def _next(self) -> None:
         """One turn: of the pass it makes, the commit goes on when this returns."""
@@ -130,6 +128,7 @@ class Turns:
         if works:
             await self._committed()
             self._committing = asyncio.create_task(self._commit(works), name="commit")
+            self._committing.add_done_callback(lambda _: self.wake())
 
     def _take(self) -> list[Share]:
         """What waits, `batch_records` in all at most, the partition first that has waited for longest; and those that

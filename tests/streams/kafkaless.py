@@ -38,11 +38,12 @@ class Desk:
     def __init__(self, pause: float = 0.0, seed: int = 0) -> None:
         self._pause, self._random = pause, random.Random(seed)
         self.offsets: list[int] = []  # committed, in their order
+        self.commits: list[dict[int, int]] = []  # the same of each commit, by partition
         self.outputs: list[dict[str, list[Any]]] = []  # of each commit, by topic
         self.failing: Exception | None = None
 
     async def claim(self, source: Any, offsets: Any) -> int:
-        return self.committed
+        return max((commit.get(source.partition, 0) for commit in self.commits), default=0)
 
     def build(self, records: Iterable[Any], tp: Any) -> list[Any]:
         return list(records)
@@ -52,7 +53,11 @@ class Desk:
         if self.failing is not None:
             raise self.failing
         self.offsets += offsets.values()
-        self.outputs.append({tp.topic: records for tp, records in outputs.items()})
+        self.commits.append({tp.partition: offset for tp, offset in offsets.items()})
+        by_topic: dict[str, list[Any]] = {}
+        for tp, records in outputs.items():
+            by_topic.setdefault(tp.topic, []).extend(records)
+        self.outputs.append(by_topic)
         return {tp: 0 for tp in outputs if tp.topic.endswith("-changelog")}
 
     @property
@@ -74,10 +79,11 @@ class Reader:
 
     def __init__(self, log: list[Any], desk: Desk, sizes: Callable[[], int] = lambda: 1) -> None:
         self._log, self._desk, self._sizes = log, desk, sizes
+        self.source = TP(SOURCE.topic, log[0].partition) if log else SOURCE
         self._at, self._opening, self._open, self._held = 0, 0, False, False
         self._number, self.holds = 0, 0
 
-    async def deliver(self, partition: Partition) -> None:
+    async def deliver(self, partition: Partition, turns: Turns) -> None:
         """For ever. Cancel it to stop."""
         while True:
             await asyncio.sleep(0)
@@ -87,7 +93,8 @@ class Reader:
             batch = self._log[self._at : self._at + self._sizes()]
             self._at += len(batch)
             self._number += 1
-            await partition.give(Batch(self._opening, self._number, batch))
+            partition.give(Batch(self._opening, self._number, batch))
+            turns.wake()
 
     async def open_partition(self, tp: TP, offset: int) -> int:
         self._at = next(
@@ -114,7 +121,10 @@ class Reader:
 
 
 class Stage:
-    """Runs partitions of one release for a test: `run(reader, desk, script)`; `script` gets the open partition."""
+    """Runs partitions of one release for a test: `run(reader, desk, script)`; `script` gets the open partition.
+
+    Several readers are several partitions of one worker; `script` gets the first.
+    """
 
     def __init__(self, settings: Settings, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._settings = settings.model_copy(
@@ -122,12 +132,18 @@ class Stage:
         )
         self._uri, self._patch = uri, monkeypatch
 
-    def run(self, reader: Reader, desk: Desk, script: Callable[[Partition], Awaitable[None]]) -> None:
-        self._patch.setattr(module, "Offsets", lambda *_, **__: reader)
+    def run(
+        self, reader: Reader | list[Reader], desk: Desk, script: Callable[[Partition], Awaitable[None]]
+    ) -> None:
+        readers = reader if isinstance(reader, list) else [reader]
+        by_partition = {one.source: one for one in readers}
+        self._patch.setattr(module, "Offsets", lambda _, tp: by_partition[tp])
         self._patch.setattr(changelog, "read_on", lambda *_, **__: 0)
-        asyncio.run(self._run(reader, desk, script))
+        asyncio.run(self._run(readers, desk, script))
 
-    async def _run(self, reader: Any, desk: Any, script: Callable[[Partition], Awaitable[None]]) -> None:
+    async def _run(
+        self, readers: list[Any], desk: Any, script: Callable[[Partition], Awaitable[None]]
+    ) -> None:
         following: Any = SimpleNamespace(
             has_model=asyncio.Event(), caught_up=asyncio.Event(), model=model(self._uri), policy=None
         )
@@ -138,25 +154,34 @@ class Stage:
             turns = Turns(
                 self._settings, build_pass(self._settings, CODECS), following, desk, compute, packing
             )
-            partition = Partition(
-                self._settings,
-                SOURCE,
-                reader,
-                following,
-                CODECS,
-                compute,
-                turns,
-                desk,
-                lambda number: Store(folder / str(number), 1 << 20, 1 << 20),
-                rows=1024,
-            )
-            partition.start()
-            delivery = asyncio.create_task(reader.deliver(partition))
+            partitions = [
+                Partition(
+                    self._settings,
+                    reader.source,
+                    reader,
+                    following,
+                    CODECS,
+                    compute,
+                    turns,
+                    desk,
+                    lambda number: Store(folder / str(number), 1 << 20, 1 << 20),
+                    rows=1024,
+                )
+                for reader in readers
+            ]
+            for partition in partitions:
+                partition.start()
+            deliveries = [
+                asyncio.create_task(reader.deliver(partition, turns))
+                for reader, partition in zip(readers, partitions, strict=True)
+            ]
             try:
-                await script(partition)
+                await script(partitions[0])
             finally:
-                delivery.cancel()
-                await partition.stop()
+                for delivery in deliveries:
+                    delivery.cancel()
+                for partition in partitions:
+                    await partition.stop()
                 await turns.stop()
 
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faust.types import TP
 
 from schemas.settings import Settings
 from streams import transport
@@ -20,7 +19,7 @@ from streams.partition import Partition
 from streams.passing import Pass
 from streams.progress import Progress
 from streams.store import Store, StoreProblem
-from streams.transport import Batch
+from streams.transport import Batch, Batches
 from streams.watchdog import Watchdog
 from tests.streams.kafkaless import END_S, SOURCE, Desk, Reader, Stage, until
 from tests.streams.live import Partition as Live
@@ -166,13 +165,13 @@ def test_records_already_fetched_when_a_partition_says_hold_are_delivered() -> N
             self.hold(SOURCE, True)  # the agent has given the batch before to its partition meanwhile
             return {SOURCE: batch}, {SOURCE}
 
-        def _batch_message(self, tp: TP, batch: Batch) -> Any:
-            return batch
+        def _message_of(self, batches: Batches) -> Any:
+            return batches
 
     async def fetch() -> list[Any]:
         return [found async for _, found in Fetching().getmany(1.0)]
 
-    assert asyncio.run(fetch()) == [batch]
+    assert asyncio.run(fetch()) == [{SOURCE: batch}]
 
 
 def test_a_batch_from_before_the_partition_was_opened_again_is_not_applied(stage: Stage) -> None:
@@ -181,7 +180,7 @@ def test_a_batch_from_before_the_partition_was_opened_again_is_not_applied(stage
 
     async def stale(partition: Partition) -> None:
         await until(lambda: desk.committed == len(log), partition)
-        await partition.give(Batch(0, 1, records([event(1, 500)], first=500)))
+        partition.give(Batch(0, 1, records([event(1, 500)], first=500)))
 
     stage.run(Reader(log, desk), desk, stale)
     assert desk.committed == len(log)

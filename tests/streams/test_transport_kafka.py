@@ -109,7 +109,7 @@ def _reading_app(
     @app.agent(app.topic(Topics(settings).behavior_events, schema=RawBatches(), internal=False))
     async def read(stream: faust.Stream[list[Any]]) -> None:
         async for event in stream.events():
-            batches.append((event.message.tp, event.value.records))
+            batches.extend((tp, batch.records) for tp, batch in event.value.items())
             if sum(len(records) for _, records in batches) >= count:
                 enough.set()
 

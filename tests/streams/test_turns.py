@@ -1,0 +1,119 @@
+"""Turns over several partitions: one commit for all of them, and what happens to all when one fails."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.settings import Settings
+from streams.partition import Partition
+from streams.passing import Pass
+from streams.store import Store, StoreDamaged
+from tests.streams.kafkaless import BATCH, Desk, Reader, Stage, until
+from tests.streams.live import event, records, release
+
+EVENTS = 200
+USERS = 12
+
+
+@pytest.fixture
+def stage(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    often = settings.model_copy(update={"checkpoint_interval_s": 0.01})
+    return Stage(often, release(tmp_path / "releases"), monkeypatch)
+
+
+def log_of(number: int, events: int = EVENTS) -> list[Any]:
+    made = records([event(number * USERS + at % USERS, at) for at in range(events)])
+    for record in made:
+        record.partition = number
+    return made
+
+
+def ids(number: int) -> list[str]:
+    return [event(number * USERS + at % USERS, at)["event_id"] for at in range(EVENTS)]
+
+
+def to_the_end(desk: Desk, count: int) -> Any:
+    async def script(partition: Partition) -> None:
+        done: dict[int, int] = {}
+
+        def everything() -> bool:
+            for commit in desk.commits:
+                done.update(commit)
+            return len(done) == count and set(done.values()) == {EVENTS}
+
+        await until(everything, partition)
+
+    return script
+
+
+def test_partitions_share_commits_and_every_event_is_scored_once_in_its_partitions_order(
+    stage: Stage,
+) -> None:
+    rng, desk = random.Random(1), Desk(0.02)
+    readers = [Reader(log_of(number), desk, lambda: rng.randrange(1, 40)) for number in range(3)]
+    stage.run(readers, desk, to_the_end(desk, 3))
+    assert any(len(commit) == 3 for commit in desk.commits)
+    scored = desk.event_ids()
+    for number in range(3):
+        mine = set(ids(number))
+        assert [found for found in scored if found in mine] == ids(number)
+    assert len(scored) == 3 * EVENTS
+
+
+def test_a_turn_takes_no_more_than_a_batch_and_leaves_no_partition_waiting(stage: Stage) -> None:
+    desk = Desk(0.01)
+    readers = [Reader(log_of(number), desk, lambda: 150) for number in range(2)]
+    stage.run(readers, desk, to_the_end(desk, 2))
+    assert max(len(outputs.get("predictions", [])) for outputs in desk.outputs) <= BATCH
+    early = [number for commit in desk.commits[:3] for number in commit]
+    assert set(early) == {0, 1}
+
+
+def test_a_record_that_raises_costs_no_partition_of_its_turn_anything_but_itself(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, process = Desk(), Pass.process
+    poisoned = log_of(1)[77]
+
+    def raising(self: Any, shares: Any, *arguments: Any) -> Any:
+        if any(record.value == poisoned.value for _, found in shares for record in found):
+            raise ZeroDivisionError("the pass cannot do this one")
+        return process(self, shares, *arguments)
+
+    monkeypatch.setattr(Pass, "process", raising)
+    readers = [Reader(log_of(number), desk, lambda: 20) for number in range(3)]
+    stage.run(readers, desk, to_the_end(desk, 3))
+    (letter,) = desk.rows("dead-letters", "dead_letter")
+    assert (letter["partition"], letter["offset"], letter["reason"]) == (1, 77, "poisoned")
+    wanted = [name for number in range(3) for at, name in enumerate(ids(number)) if (number, at) != (1, 77)]
+    assert sorted(desk.event_ids()) == sorted(wanted)
+
+
+@pytest.mark.parametrize("method", ["write", "sequences"])
+def test_a_store_that_turns_out_damaged_is_built_anew_and_the_others_go_on(
+    method: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, original, broken = Desk(), getattr(Store, method), []
+
+    def breaking(self: Store, *arguments: Any) -> Any:
+        if self.folder.name == "1" and not broken and len(desk.commits) > 3:
+            broken.append(self.folder)
+            raise StoreDamaged("bad block", self.folder)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Store, method, breaking)
+    readers = [Reader(log_of(number), desk, lambda: 20) for number in range(2)]
+    if method == "sequences":  # rows are read when somebody new comes
+        readers[1] = Reader(
+            log_of(1)[:100] + records([event(900 + at, at) for at in range(100)], 100), desk, lambda: 20
+        )
+        for record in readers[1]._log:
+            record.partition = 1
+    stage.run(readers, desk, to_the_end(desk, 2))
+    assert broken
+    scored = desk.event_ids()
+    assert len(scored) == len(set(scored)) == 2 * EVENTS
