@@ -56,7 +56,7 @@ def test_partitions_share_commits_and_every_event_is_scored_once_in_its_partitio
     rng, desk = random.Random(1), Desk(0.02)
     readers = [Reader(log_of(number), desk, lambda: rng.randrange(1, 40)) for number in range(3)]
     stage.run(readers, desk, to_the_end(desk, 3))
-    assert any(len(commit) == 3 for commit in desk.commits)
+    assert any(len(commit) > 1 for commit in desk.commits)
     scored = desk.event_ids()
     for number in range(3):
         mine = set(ids(number))
