@@ -138,11 +138,13 @@ def _memory(
     # Bucket 0 is "no category": its rate is 0, so that such an event leaves the memory as it is.
     rates = np.full((len(table), 1), architecture.memory_rate, np.float32)
     rates[0] = 0.0
-    fresh, rate = (graph.add("Gather", graph.constant(rows), category) for rows in (table, rates))
-    memory = graph.add("Add", memory, graph.add("Mul", rate, graph.add("Sub", fresh, memory)))
+    fresh, keep = (
+        graph.add("Gather", graph.constant(rows), category) for rows in (table * rates, 1.0 - rates)
+    )
+    memory = graph.add("Add", graph.add("Mul", memory, keep), fresh)
     total, weight = graph.split(memory, [architecture.memory, 1])
     least = graph.constant(np.array(LEAST_WEIGHT, np.float32))
-    return graph.add("Div", total, graph.add("Max", weight, least)), memory
+    return graph.add("Div", total, graph.add("Clip", weight, least)), memory
 
 
 def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:

@@ -1,8 +1,13 @@
-"""Rows of structured arrays moved as the plain bytes they are: numpy itself copies them field by field, 5 to 15 times slower."""
+"""Rows of structured arrays as the plain bytes they are.
+
+take, compress, repeat and put copy them as bytes on their own. Indexing, copy and concatenate go field by field, which
+takes five to fifteen times longer: through these functions they do not.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +15,16 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def taken(rows: Array, at: Any) -> Array:
-    """rows[at], a copy. rows: of any structured dtype; at: whatever indexes its rows with an array."""
-    return cast(Array, plain(rows)[at].view(rows.dtype))
-
-
-def put(rows: Array, at: Any, values: Array) -> None:
-    """rows[at] = values, of the same dtype."""
-    plain(rows)[at] = plain(values)
-
-
 def plain(rows: Array) -> npt.NDArray[np.void]:
     """The same memory as elements without fields."""
-    return rows.view(f"V{rows.itemsize}")
+    return rows.view(_bytes(rows.itemsize))
+
+
+def joined(*parts: Array) -> Array:
+    """Rows of one dtype, one part after another."""
+    return np.concatenate([plain(part) for part in parts]).view(parts[0].dtype)
+
+
+@cache
+def _bytes(size: int) -> np.dtype[np.void]:
+    return np.dtype((np.void, size))
