@@ -1,6 +1,7 @@
 """The one featurizer: packed events and what is known of each shopper's past -> the model's inputs.
 
-Used by the live path, by replay and by evaluation alike. What an event's features need of the past is a
+Used by the live path, by replay and by evaluation alike. Structured rows are moved with take, compress, put and repeat,
+which copy bytes; indexing and copy() go field by field, ten times slower. What an event's features need of the past is a
 `CONTEXT` of 48 bytes, carried from event to event in the order of the log, so that a stream cut into batches
 anywhere gives the same features, bit for bit, as one pass over the whole.
 """
@@ -59,6 +60,25 @@ ID_COLUMNS: tuple[str, ...] = ("item", "category", "type", "device")
 
 FADING_DAYS = (7.0, 30.0, 90.0)
 
+_HALVES = np.dtype([("visits", "V24"), ("buying", "V24")])  # of CONTEXT
+_SCALES = np.ones(len(DENSE), np.float32)  # what each column is divided by
+for _name, _scale in {
+    "log_price": 5.0,
+    "log_quantity": 3.0,
+    "log_since_previous": 8.0,
+    "log_events": 8.0,
+    "log_sessions": 5.0,
+    "log_tenure": 5.0,
+    "log_session_interval": 4.0,
+    "log_since_purchase": 6.0,
+    "log_purchase_gap": 6.0,
+    "log_baskets_week": 2.0,
+    "log_baskets_month": 3.0,
+    "log_baskets_quarter": 4.0,
+}.items():
+    _SCALES[DENSE.index(_name)] = _scale
+_FADING = -np.array(FADING_DAYS)
+_FADING_F4 = _FADING.astype(np.float32)[:, None]
 _DAY_S = 86_400.0
 _DAY_MS = 86_400_000
 _PURCHASE = EVENT_TYPES.index("purchase")
@@ -114,24 +134,27 @@ def context_within(shopper: Array, events: Array, start: Array, spec: FeatureSpe
     events: EVENT (N,). start: CONTEXT (S,), each shopper's context before this batch.
     A late event does not move `previous_time` back: it is the latest time seen so far.
     """
-    context = np.zeros(len(events), CONTEXT)
     if not len(events):
-        return context
-    heads, segment = _segments(shopper)
-    before = start[shopper[heads]]
-    place = np.arange(len(events)) - heads[segment]
-    count = before["events"][segment] + place
-    latest = _latest_before(events["time"], heads, segment, before)
-    opened = _opens_session(events["time"], latest, count, spec).astype(np.int64)
-    running = np.cumsum(opened) - opened
+        return np.zeros(0, CONTEXT)
+    first, heads, segment = _segments(shopper)
+    before, times = start.take(shopper[heads]), events["time"].copy()
+    known = before["events"] > 0
+    context = before.take(segment)
+    context["events"] += (np.arange(len(events)) - heads[segment]).astype(np.uint32)
+    latest = _running_latest(times, heads, segment, before["previous_time"], known)
     context["previous_time"] = latest
-    context["first_time"] = np.where(before["events"] == 0, events["time"][heads], before["first_time"])[
-        segment
-    ]
-    context["first_time"][count == 0] = 0
-    context["events"] = count
-    context["sessions"] = before["sessions"][segment] + (running - running[heads][segment])
-    _baskets_within(events, heads, segment, before, context, spec)
+    opened = _opens_session(times, latest, context["events"], spec)
+    running = opened.cumsum(dtype=np.uint32)
+    running -= opened
+    context["sessions"] += running - running[heads][segment]
+    if not known.all():
+        context["first_time"] = np.where(known, before["first_time"], times[heads])[segment]
+        context["first_time"][heads[~known]] = 0
+    seen = ((events["type"][:-1] == _PURCHASE) & ~first[1:]).nonzero()[
+        0
+    ]  # purchases with an event after them
+    if len(seen):
+        _baskets_within(seen, times, segment, before, context, spec)
     return context
 
 
@@ -141,30 +164,35 @@ def advance(shopper: Array, events: Array, context: Array, start: Array, spec: F
 
     Arguments as for `context_within`; context: what that returned for them.
     """
-    after = start.copy()
-    if not len(events):
-        return after
-    heads, _ = _segments(shopper)
-    tails = np.append(heads[1:], len(events)) - 1
-    after[shopper[heads]] = step_context(events[tails], context[tails], spec)
+    after = start.repeat(1)
+    if len(events):
+        last = np.ones(len(events), bool)
+        np.not_equal(shopper[1:], shopper[:-1], out=last[:-1])
+        moved = context.compress(last)
+        _move_on(events.compress(last), moved, spec)
+        after.put(shopper[last], moved)
     return after
 
 
 def step_context(events: Array, context: Array, spec: FeatureSpec) -> Array:
     """The contexts right after each event (N,), from the contexts right before them."""
-    after = context.copy()
-    known = context["events"] > 0
-    opened = _opens_session(events["time"], context["previous_time"], context["events"], spec)
-    after["previous_time"] = np.where(
-        known, np.maximum(context["previous_time"], events["time"]), events["time"]
-    )
-    after["first_time"] = np.where(known, context["first_time"], events["time"])
-    after["events"] += 1
-    after["sessions"] += opened
-    rows = np.flatnonzero((events["type"] == _PURCHASE) & (events["time"] > context["purchase_time"]))
-    if len(rows):
-        after[rows] = _add_basket(after[rows], events["time"][rows], spec)
+    after = context.repeat(1)
+    _move_on(events, after, spec)
     return after
+
+
+def _move_on(events: Array, context: Array, spec: FeatureSpec) -> None:
+    """`step_context` in place."""
+    times, previous, count = events["time"], context["previous_time"], context["events"]
+    rows = _moving(events["type"], times, context)
+    if len(rows):
+        context.put(rows, _add_basket(context.take(rows), times[rows], spec))
+    context["sessions"] += _opens_session(times, previous, count, spec)
+    new = count == 0
+    np.maximum(previous, times, out=previous)
+    if new.any():
+        previous[new] = context["first_time"][new] = times[new]
+    count += np.uint32(1)
 
 
 def featurize(events: Array, context: Array, spec: FeatureSpec) -> Features:
@@ -174,12 +202,22 @@ def featurize(events: Array, context: Array, spec: FeatureSpec) -> Features:
     ids[:, 1] = bucket(events["category"], spec.category_buckets)
     ids[:, 2] = events["type"]
     ids[:, 3] = events["device"]
+    times = events["time"].copy()
+    columns = np.empty(
+        (len(DENSE), len(events)), np.float32
+    )  # one after the other: what is computed is contiguous
+    _money(events, columns[0:3])
+    _past(times, context, spec, columns[3:10])
+    _clock(times, columns[10:14])
+    _buying(events["type"], times, context, spec, columns[14:20])
     dense = np.empty((len(events), len(DENSE)), np.float32)
-    _money(events, dense[:, 0:3])
-    _past(events["time"], context, spec, dense[:, 3:10])
-    _clock(events["time"], dense[:, 10:14])
-    _buying(events, context, spec, dense[:, 14:20])
+    np.divide(columns.T, _SCALES, out=dense)
     return Features(ids, dense)
+
+
+def _moving(types: Array, times: Array, context: Array) -> Array:
+    """Rows of the purchases later than all before: only they change what is known of baskets."""
+    return cast(Array, ((types == _PURCHASE) & (times > context["purchase_time"])).nonzero()[0])
 
 
 def _add_basket(context: Array, times: Array, spec: FeatureSpec) -> Array:
@@ -187,96 +225,69 @@ def _add_basket(context: Array, times: Array, spec: FeatureSpec) -> Array:
 
     A purchase within the session gap of the one before belongs to the same basket.
     """
-    known = context["purchase_time"] > 0
-    gap = np.where(known, times - context["purchase_time"], 0) / _DAY_MS
+    latest, baskets = context["purchase_time"], context["baskets"]
+    known = latest > 0
+    gap = (times - latest) * known / _DAY_MS
     opened = ~known | (gap > spec.session_gap_s / _DAY_S)
-    context["baskets"] = _faded(context["baskets"], gap) + opened[:, None]
-    context["purchase_gap"] = np.where(opened, gap, context["purchase_gap"])
-    context["purchase_time"] = times
+    baskets[:] = baskets * np.exp2(gap[:, None] / _FADING) + opened[:, None]
+    np.copyto(context["purchase_gap"], gap, where=opened, casting="same_kind")
+    latest[:] = times
     return context
 
 
-def _faded(baskets: Array, days: Array) -> Array:
-    return cast(Array, baskets * np.exp2(-np.asarray(days)[:, None] / np.array(FADING_DAYS)))
-
-
 def _baskets_within(
-    events: Array, heads: Array, segment: Array, before: Array, context: Array, spec: FeatureSpec
+    buys: Array, times: Array, segment: Array, before: Array, context: Array, spec: FeatureSpec
 ) -> None:
-    """Fills in what the baskets so far were, before each event. Fading has to go basket by basket: in rounds over the
-    shoppers, so that it is the same to the last bit wherever a batch is cut."""
-    names = ["purchase_time", "purchase_gap", "baskets"]
-    for name in names:
-        context[name] = before[name][segment]
-    buys = np.flatnonzero(events["type"] == _PURCHASE)
-    if not len(buys):
-        return
-    # Only purchases that move the clock on change anything.
-    whose = segment[buys]
-    first = np.flatnonzero(np.r_[True, whose[1:] != whose[:-1]])
-    start = np.where(before["purchase_time"] > 0, before["purchase_time"], 0)[whose[first]]
-    latest = _running_latest(
-        events["time"][buys], first, np.cumsum(np.r_[True, whose[1:] != whose[:-1]]) - 1, start
-    )
-    buys = buys[events["time"][buys] > latest]
+    """Moves on what `context` says of baskets, which is what `before` says, with the purchases in rows `buys`. Fading has
+    to go basket by basket: in rounds over the shoppers, so that it is the same to the last bit wherever a batch is cut."""
+    _, heads, group = _segments(segment[buys])
+    start = before["purchase_time"][segment[buys[heads]]]
+    moving = times[buys] > _running_latest(times[buys], heads, group, start, start > 0)
+    buys = buys[moving]
     if not len(buys):
         return
     whose = segment[buys]
-    fresh = np.r_[True, whose[1:] != whose[:-1]]
-    first = np.flatnonzero(fresh)
-    count = np.diff(np.append(first, len(buys)))
-    state = before[whose[first]].copy()
-    states = np.empty(len(buys), CONTEXT)
-    order = np.argsort(-count, kind="stable")
+    first, heads, _ = _segments(whose)
+    count, states = np.diff(heads, append=len(buys)), np.empty(len(buys), CONTEXT)
     for step in range(int(count.max())):
-        there = order[: int(np.searchsorted(-count[order], -step, side="left"))]
-        rows = first[there] + step
-        state[there] = _add_basket(state[there], events["time"][buys[rows]], spec)
-        states[rows] = state[there]
-    # Each event sees the state after the latest such purchase before it within its shopper's group.
-    seen = np.searchsorted(buys, np.arange(len(events)), side="left") - 1
-    own = (seen >= 0) & (whose[np.maximum(seen, 0)] == segment)
-    for name in names:
-        context[name][own] = states[name][seen[own]]
+        rows = heads[count > step] + step
+        state = states.take(rows - 1) if step else before.take(whose[rows])
+        states.put(rows, _add_basket(state, times[buys[rows]], spec))
+    # The state after a purchase is what the events after it see, up to the shopper's next or last.
+    reach = segment.searchsorted(whose, side="right") - 1
+    np.copyto(reach[:-1], buys[1:], where=~first[1:])
+    seen = reach - buys
+    rows = np.arange(int(seen.sum())) + (buys + 1 - (seen.cumsum() - seen)).repeat(seen)
+    context.view(_HALVES)["buying"][rows] = states.view(_HALVES)["buying"].repeat(seen)
 
 
-def _running_latest(times: Array, heads: Array, group: Array, start: Array) -> Array:
-    """Largest of `start` (G,) and of the earlier times of the same group, for each of `times` (N,); 0 = none."""
-    low = min(int(times.min()), int(start[start > 0].min(initial=times.min()))) - 1
-    span = max(int(times.max()), int(start.max(initial=0))) - low + 1
-    seen = np.empty(len(times), np.int64)
-    seen[1:] = times[:-1] - low
-    seen[heads] = np.where(start > 0, start - low, 0)
+def _running_latest(times: Array, heads: Array, group: Array, start: Array, known: Array) -> Array:
+    """Largest of `start` (G,), where it is known, and of the earlier times of the same group, for each of `times` (N,);
+    0 = none. heads: row of each group's first time (G,), group: the group of each row (N,)."""
+    latest = np.empty(len(times), np.int64)
+    latest[1:] = times[:-1]
+    latest[heads] = np.where(known, start, 0)
+    if (times >= latest).all():  # in order of time, as nearly always
+        return latest
+    low = min(int(times.min()), int(start[known].min(initial=times.min()))) - 1
+    high = max(int(times.max()), int(start[known].max(initial=times.max())))
+    span = high - low + 1  # 0 stands for "nothing yet", so that a group starts below every time of its own
+    if span * len(heads) >= 1 << 62:
+        raise ValueError(f"events span {span} ms over {len(heads)} shoppers: pass fewer shoppers at a time")
     lift = group * span
-    latest = np.maximum.accumulate(seen + lift) - lift
+    latest -= low
+    latest[heads] = np.where(known, start - low, 0)
+    latest += lift
+    np.maximum.accumulate(latest, out=latest)  # a group's values lie above those of the groups before
+    latest -= lift
     return np.where(latest > 0, latest + low, 0)
 
 
-def _segments(shopper: Array) -> tuple[Array, Array]:
-    """Row of each shopper's first event (G,), and the number of the group each row belongs to (N,)."""
-    first = np.empty(len(shopper), bool)
-    first[0] = True
+def _segments(shopper: Array) -> tuple[Array, Array, Array]:
+    """Whether a row is its shopper's first (N,), where those are (G,), and the number of the group of each row (N,)."""
+    first = np.ones(len(shopper), bool)
     np.not_equal(shopper[1:], shopper[:-1], out=first[1:])
-    return np.flatnonzero(first), np.cumsum(first) - 1
-
-
-def _latest_before(times: Array, heads: Array, segment: Array, before: Array) -> Array:
-    """Latest time seen before each event, 0 where there was none: a running maximum that starts anew at each
-    shopper."""
-    known = before["events"] > 0
-    low = int(np.where(known, before["previous_time"], times.min()).min())
-    low = min(low, int(times.min()))
-    high = max(int(times.max()), int(before["previous_time"].max()))
-    span = high - low + 2  # 0 stands for "nothing yet", so that a group starts below every time of its own
-    if span * len(heads) >= 1 << 62:
-        raise ValueError(f"events span {span} ms over {len(heads)} shoppers: pass fewer shoppers at a time")
-    lift = segment * span
-    seen = np.empty(len(times), np.int64)
-    seen[1:] = times[:-1] - (low - 1)
-    seen[heads] = np.where(known, before["previous_time"] - (low - 1), 0)
-    # A shopper's earlier events and the start value take turns: at a head only the start value counts.
-    latest = np.maximum.accumulate(seen + lift) - lift
-    return np.where(latest > 0, latest + (low - 1), 0)
+    return first, first.nonzero()[0], first.cumsum() - 1
 
 
 def _opens_session(times: Array, latest: Array, count: Array, spec: FeatureSpec) -> Array:
@@ -285,65 +296,87 @@ def _opens_session(times: Array, latest: Array, count: Array, spec: FeatureSpec)
 
 def bucket(hashes: Array, buckets: int) -> Array:
     """Embedding row of each hash: 0 = none, else 1 … buckets-1."""
-    return np.where(hashes == 0, 0, 1 + hashes % np.uint32(buckets - 1))
+    rows = hashes % np.uint32(buckets - 1)
+    rows += np.uint32(1)
+    rows *= hashes != 0
+    return cast(Array, rows)
 
 
-def _log(values: Array, scale: float) -> Array:
-    return cast(Array, np.log1p(values) / scale)
+# The functions below each fill some columns of DENSE, the logarithms among them not yet scaled; out: float32 (columns, N).
 
 
 def _money(events: Array, out: Array) -> None:
-    price = events["price"].astype(np.float64)
-    known = np.isfinite(price)
-    out[:, 0] = _log(np.clip(np.where(known, price, 0.0), 0.0, 1e8), 5.0)
-    out[:, 1] = known
-    quantity = np.nan_to_num(events["quantity"].astype(np.float64), nan=0.0, posinf=65504.0, neginf=0.0)
-    out[:, 2] = _log(np.clip(quantity, 0.0, 65504.0), 3.0)
+    known = np.isfinite(events["price"])
+    out[0], out[1] = 0.0, known
+    np.maximum(events["price"], 0.0, out=out[0], where=known)
+    np.minimum(out[0], 1e8, out=out[0])
+    np.log1p(out[0], out=out[0])
+    out[2] = events["quantity"]
+    np.fmax(out[2], 0.0, out=out[2])  # none is 0, too
+    np.fmin(out[2], 65504.0, out=out[2])
+    np.log1p(out[2], out=out[2])
 
 
 def _past(times: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
     """Recency, frequency and tenure. Times that run backwards (late events) count as no time passed."""
-    count, sessions = context["events"], context["sessions"].astype(np.float64)
+    count = context["events"]
     known = count > 0
-    since = np.where(known, np.maximum(times - context["previous_time"], 0), 0) / 1000.0
-    tenure_days = np.where(known, np.maximum(times - context["first_time"], 0), 0) / 1000.0 / _DAY_S
-    out[:, 0] = _log(np.minimum(since, 1e9), 8.0)
-    out[:, 1] = ~known
-    out[:, 2] = _opens_session(times, context["previous_time"], count, spec)
-    out[:, 3] = _log(count.astype(np.float64), 8.0)
-    out[:, 4] = _log(sessions, 5.0)
-    out[:, 5] = _log(np.minimum(tenure_days, 1e5), 5.0)
+    out[0] = _elapsed(times, context["previous_time"], known)
+    out[0] /= 1000.0
+    np.minimum(out[0], 1e9, out=out[0])
+    out[1] = ~known
+    out[2] = _opens_session(times, context["previous_time"], count, spec)
+    out[3] = count
+    out[4] = context["sessions"]
+    tenure_days = out[5]
+    tenure_days[:] = _elapsed(times, context["first_time"], known)
+    tenure_days /= _DAY_MS
     # Mean days from session to session, the rate at which this shopper comes; 0 until there is a second
     # session.
-    out[:, 6] = _log(np.minimum(tenure_days / np.maximum(sessions - 1.0, 1.0), 1e5), 4.0)
+    np.divide(tenure_days, np.maximum(out[4] - 1.0, 1.0), out=out[6])
+    np.minimum(out[5:7], 1e5, out=out[5:7])
+    np.log1p(out[0], out=out[0])
+    np.log1p(out[3:7], out=out[3:7])
 
 
-def _buying(events: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
+def _buying(types: Array, times: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
     """Recency and frequency of purchases, this event's own counted in."""
-    after = context[["purchase_time", "purchase_gap", "baskets"]].copy()
-    rows = np.flatnonzero((events["type"] == _PURCHASE) & (events["time"] > context["purchase_time"]))
+    latest, gap, baskets = context["purchase_time"].copy(), out[2], out[3:6]
+    gap[:], baskets[:] = context["purchase_gap"], context["baskets"].T
+    rows = _moving(types, times, context)
     if len(rows):
-        moved = _add_basket(context[rows], events["time"][rows], spec)
-        for name in ("purchase_time", "purchase_gap", "baskets"):
-            after[name][rows] = moved[name]
-    known = after["purchase_time"] > 0
-    days = np.where(known, np.maximum(events["time"] - after["purchase_time"], 0), 0) / _DAY_MS
-    out[:, 0] = known
-    out[:, 1] = _log(np.minimum(days, 1e4) * 24.0, 6.0)
-    out[:, 2] = _log(np.minimum(after["purchase_gap"], 1e4) * 24.0, 6.0)
-    out[:, 3:6] = _log(_faded(after["baskets"], days), 1.0) / (2.0, 3.0, 4.0)
+        moved = _add_basket(context.take(rows), times[rows], spec)
+        latest[rows], gap[rows] = moved["purchase_time"], moved["purchase_gap"]
+        baskets[:, rows] = moved["baskets"].T
+    out[0] = latest > 0
+    days = out[1]
+    days[:] = _elapsed(times, latest, latest > 0)
+    days /= _DAY_MS
+    baskets *= np.exp2(days / _FADING_F4)
+    np.minimum(out[1:3], 1e4, out=out[1:3])
+    out[1:3] *= 24.0
+    np.log1p(out[1:6], out=out[1:6])
+
+
+def _elapsed(times: Array, since: Array, known: Array) -> Array:
+    """Milliseconds (N,) that have passed, 0 where not known and where time runs backwards."""
+    passed = times - since
+    np.maximum(passed, 0, out=passed)
+    passed *= known
+    return passed
 
 
 def _cycle(steps: int) -> Array:
     angle = 2 * np.pi * np.arange(steps) / steps
-    return np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
+    return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)
 
 
-_HOURS = _cycle(1440)  # by minute of the day, UTC
-_WEEKDAYS = _cycle(7)  # Monday first
+_DAY_MINUTES, _WEEK_MINUTES = 1440, 10_080
+# Sine and cosine of the hour and of the weekday (4, minutes of a week), UTC, Monday first.
+_WEEK = np.concatenate([np.tile(_cycle(_DAY_MINUTES), 7), np.repeat(_cycle(7), _DAY_MINUTES, axis=1)])
 
 
 def _clock(times: Array, out: Array) -> None:
-    minutes = times // 60_000
-    out[:, 0:2] = _HOURS[minutes % 1440]
-    out[:, 2:4] = _WEEKDAYS[(minutes // 1440 + 3) % 7]  # 1970-01-01 was a Thursday
+    minutes = times // 60_000 + 3 * _DAY_MINUTES  # 1970-01-01 was a Thursday
+    minutes -= minutes // _WEEK_MINUTES * _WEEK_MINUTES  # numpy's % is slower by far
+    np.take(_WEEK, minutes, axis=1, out=out, mode="clip")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.carried import finite
 from models.cuda_graphs import captured, wait
 from models.engine import Engine, Floats, Ints, in_chunks
 from models.engine_torch import EngineTorch
@@ -77,6 +78,15 @@ class Resident:
             wait(self._device)
             trunk[part] = self._host_trunk[:rows].numpy()
         return trunk
+
+    def steps(
+        self, ids: Ints, dense: Floats, slots: Slots, sizes: list[int]
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Several events each of the shoppers at slots, in rounds: see `Carried`."""
+        ends = np.cumsum(sizes).tolist()
+        rounds = [(slice(end - size, end), slots[:size]) for end, size in zip(ends, sizes, strict=True)]
+        trunk = np.concatenate([self.step(ids[rows], dense[rows], at) for rows, at in rounds])
+        return trunk, finite(trunk)
 
     def fill(self, ids: Ints, dense: Floats, slots: Slots) -> int:
         """Put a batch into the block, first the pinned, then the device's; returns the size that it is padded to."""

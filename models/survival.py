@@ -21,7 +21,7 @@ SURVIVAL_DAYS: tuple[int, ...] = (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60, 90, 120
 TASKS: tuple[str, ...] = ("buy_3d", "buy_7d", "buy_30d", "lapse_30d")
 
 _EDGES = np.array((0, *SURVIVAL_DAYS), np.float64)
-_FLOOR = 1e-30  # below it log S would be -inf; such a shopper has bought for certain
+FLOOR = 1e-30  # below it log S would be -inf; such a shopper has bought for certain
 
 
 class Target(NamedTuple):
@@ -109,7 +109,7 @@ def at_days(curve: Array, days: Array) -> npt.NDArray[np.float64]:
     of the last interval goes on. Negative days are day 0, where S = 1.
     """
     logs = np.zeros((len(curve), len(_EDGES)))
-    logs[:, 1:] = np.log(np.maximum(curve, _FLOOR))
+    logs[:, 1:] = np.log(np.maximum(curve, FLOOR))
     days = np.maximum(np.broadcast_to(np.asarray(days, np.float64), (len(curve),)), 0.0)
     left = np.clip(np.searchsorted(_EDGES, days, side="right") - 1, 0, len(_EDGES) - 2)
     rows = np.arange(len(curve))
@@ -122,4 +122,4 @@ def conditional(curve: Array, elapsed_days: Array, horizon_days: Array) -> npt.N
     (N,)."""
     elapsed = np.maximum(np.asarray(elapsed_days, np.float64), 0.0)
     later = at_days(curve, elapsed + np.asarray(horizon_days, np.float64))
-    return later / np.maximum(at_days(curve, elapsed), _FLOOR)
+    return later / np.maximum(at_days(curve, elapsed), FLOOR)

@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import Carried
+from models.engine import in_chunks
 from models.events import EVENT
 from models.featurizer import CONTEXT
+from models.structured import plain
+from streams.grouping import Groups
 from streams.store import StoreProblem
 
 Array = npt.NDArray[Any]
 Slots = npt.NDArray[np.int64]
 Loader = Callable[[list[bytes]], list[bytes | None]]
+COMPARED_AT_ONCE = 256  # rings whose ids are in the CPU's cache at a time
 
 META = np.dtype(
     [
@@ -36,6 +40,19 @@ META = np.dtype(
 
 class RowsTooSmall(RuntimeError):
     """The matrix cannot hold one batch: INTENTFLOW_HOT_ROWS is too small for INTENTFLOW_BATCH_RECORDS."""
+
+
+_BOTH = np.dtype({"names": ["both"], "formats": ["V96"], "offsets": [8], "itemsize": META.itemsize})
+
+
+def both_contexts(meta: Array) -> Array:
+    """A copy of `context` and `base` of META (G,), taking turns: CONTEXT (2G,)."""
+    return meta.view(_BOTH)["both"].copy().view(CONTEXT)
+
+
+def set_both_contexts(meta: Array, contexts: Array) -> None:
+    """The other way round."""
+    meta.view(_BOTH)["both"] = contexts.view("V96")
 
 
 def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
@@ -103,13 +120,56 @@ class Rows:
         self._recent[slots] = True
         return slots
 
+    def holds(self, slots: Slots, ids: Array) -> npt.NDArray[np.bool_]:
+        """Whether the rings at slots (N,), a slot as often as you like, hold the ids u8 (N,)."""
+        held = np.zeros(len(slots), bool)
+        for part in in_chunks(len(slots), COMPARED_AT_ONCE):
+            same = self.ids[slots[part]] == ids[part, None]
+            if same.any():  # hardly ever
+                held[part] = same.any(axis=1)
+        return held
+
+    def push(self, groups: Groups, meta: Array, events: Array, ids: Array) -> tuple[Array, Array]:
+        """Put events and ids (N,) of the groups' shoppers into their rings, and move on `head` and `length` in meta (G,).
+
+        meta: a copy of the shoppers'. Returns the events that leave the rings, in order, and the group of each.
+        """
+        ring, counts, owner = self.ring_size, groups.counts, groups.owner
+        head, length = meta["head"].astype(np.int64), meta["length"].astype(np.int64)
+        first, place = (
+            groups.slots * ring,
+            groups.place,
+        )  # all rings one after another: where a shopper's begins
+        left, whose = self._leaving(groups, head, length, events)
+        into = first[owner] + (head[owner] + place) % ring
+        if counts.max() > ring:  # of more events than it holds a ring keeps the last
+            stay = place >= (counts - ring)[owner]
+            into, events, ids = into[stay], events.compress(stay), ids[stay]
+        self.ring.reshape(-1).put(into, events)
+        self.ids.reshape(-1)[into] = ids
+        meta["head"] = (head + counts) % ring
+        meta["length"] = np.minimum(length + counts, ring)
+        return left, whose
+
+    def _leaving(self, groups: Groups, head: Slots, length: Slots, events: Array) -> tuple[Array, Array]:
+        leaving = np.maximum(length + groups.counts - self.ring_size, 0)
+        whose = np.arange(len(leaving)).repeat(leaving)
+        place = np.arange(len(whose)) - (leaving.cumsum() - leaving)[whose]
+        oldest = (head - length)[whose] + place
+        left = self.ring.reshape(-1).take(groups.slots[whose] * self.ring_size + oldest % self.ring_size)
+        passing = place - length[whose]  # from 0 on: came and leaves within the batch
+        if passing.max(initial=-1) >= 0:
+            rows = np.flatnonzero(passing >= 0)
+            left.put(rows, events.take(groups.heads[whose[rows]] + passing[rows]))
+        return left, whose
+
     def copy(self, slots: Slots) -> Saved:
         """These rows as they are now, for `put_back`. slots: each once."""
         return Saved(
             slots,
-            self.meta[slots],
+            self.meta.take(slots),
             self.ids[slots],
-            self.ring[slots],
+            self.ring.take(slots, axis=0),
             self.hidden.save(slots),
             self.dirty[slots],
         )
@@ -117,7 +177,7 @@ class Rows:
     def put_back(self, saved: Saved) -> None:
         """Undo what was done to the rows since `copy`."""
         at = saved.slots
-        self.meta[at], self.ids[at], self.ring[at] = saved.meta, saved.ids, saved.ring
+        self._set(at, saved.meta, saved.ids, saved.ring)
         self.dirty[at] = saved.dirty
         self.hidden.restore(at, saved.hidden)
 
@@ -126,14 +186,10 @@ class Rows:
         transaction."""
         self.dirty[slots] = False
         data = self.packed(slots)
-        width = self.stored.itemsize
-        raw = data.tobytes()
-        keys = self._keys
+        keys, lengths = self._keys, data["meta"]["length"].tolist()
         return {
-            key: raw[at * width : (at + 1) * width] if length else None
-            for at, (slot, length) in enumerate(
-                zip(slots.tolist(), data["meta"]["length"].tolist(), strict=True)
-            )
+            key: bytes(row) if length else None
+            for slot, row, length in zip(slots.tolist(), plain(data), lengths, strict=True)
             if (key := keys[slot]) is not None
         }
 
@@ -145,7 +201,8 @@ class Rows:
     def packed(self, slots: Slots) -> npt.NDArray[np.void]:
         """Rows as structured array (N,) of `row_dtype`."""
         data = np.empty(len(slots), self.stored)
-        data["meta"], data["ids"], data["ring"] = self.meta[slots], self.ids[slots], self.ring[slots]
+        plain(data["meta"])[:], plain(data["ring"])[:] = plain(self.meta)[slots], plain(self.ring)[slots]
+        data["ids"] = self.ids[slots]
         data["hidden"] = self.hidden.read(slots)
         return data
 
@@ -167,7 +224,7 @@ class Rows:
         if held:
             data = np.frombuffer(b"".join(v for v in values if v is not None), self.stored)
             into = slots[held]
-            self.meta[into], self.ids[into], self.ring[into] = data["meta"], data["ids"], data["ring"]
+            self._set(into, data["meta"], data["ids"], data["ring"])
             self.hidden.write(into, data["hidden"])
         for user, slot in zip(users, slots.tolist(), strict=True):
             self._slots[user] = slot
@@ -227,10 +284,14 @@ class Rows:
         self._clear(slots)
         return slots
 
+    def _set(self, slots: Slots, meta: Array, ids: Array, ring: Array) -> None:
+        plain(self.meta)[slots], plain(self.ring)[slots] = plain(meta), plain(ring)
+        self.ids[slots] = ids
+
     def _clear(self, slots: Slots) -> None:
-        self.meta[slots] = np.zeros((), META)
+        plain(self.meta)[slots] = np.zeros(1, META).view(plain(self.meta).dtype)
         self.meta["applied"][slots] = -1
         self.ids[slots] = 0
-        self.ring[slots] = np.zeros((), EVENT)
+        plain(self.ring)[slots] = np.zeros(1, EVENT).view(plain(self.ring).dtype)
         self.hidden.clear(slots)
         self.dirty[slots] = False

@@ -13,16 +13,20 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from models.carried import windows
-from models.engine import Engine
+from models.carried import finite, windows
+from models.engine import Engine, in_chunks
 from models.events import TYPE_CODE
-from models.featurizer import FeatureSpec, featurize, step_context
-from streams.rows import Rows, Slots
+from models.featurizer import FeatureSpec, advance, context_within, featurize, step_context
+from models.structured import joined
+from streams.grouping import Groups, by_shopper
+from streams.rows import Rows, Slots, both_contexts, set_both_contexts
 
 Array = npt.NDArray[Any]
 
 
 ERASURE = TYPE_CODE["erasure"]
+EARLIEST = np.iinfo(np.int64).min
+REBUILT_AT_ONCE = 256  # rows: the features of all events of their rings are in memory at a time
 
 
 @dataclass(slots=True)
@@ -39,7 +43,6 @@ class Applied:
     late: int = 0
     too_late: int = 0
     skipped: int = 0  # already in the row (redo)
-    rounds: int = 0
     rebuilt: int = 0
 
 
@@ -62,67 +65,113 @@ class Sequences:
     def apply(self, slots: Slots, events: Array, ids: Array, offsets: Array) -> Applied:
         """Apply events (N,) of EVENT with ids u8 and source offsets i8, in log order, to the rows at slots (N,).
 
-        Events of one shopper go in rounds: round r holds every shopper's r-th event of the batch.
+        A shopper whose events of the batch are all new, in order of time and no erasures takes the short way: all such
+        events at once, but for the model. The others go in rounds: round r holds every shopper's r-th event.
         """
         n = len(slots)
         done = Applied(
             np.zeros((n, self.engine.trunk_size), np.float32), np.zeros(n, bool), np.zeros(n, bool)
         )
-        if n == 0:
+        at = np.flatnonzero(offsets > self._rows.meta["applied"][slots])
+        done.skipped = n - len(at)
+        if not len(at):
             return done
-        self._renew(np.unique(slots), done)
-        for at in _rounds(slots):
-            self._round(at, slots[at], events[at], ids[at], offsets[at], done)
-            done.rounds += 1
+        groups = by_shopper(slots, at)
+        self._renew(groups.slots, done)
+        odd = self._odd(groups, events, ids)
+        if odd.any():
+            careful = np.sort(groups.order[odd[groups.owner]])
+            for rows in _rounds(slots[careful]):
+                at = careful[rows]
+                self._round(at, slots[at], events.take(at), ids[at], offsets[at], done)
+            groups = groups.only(~odd)
+        if len(groups.order):
+            self._at_once(groups, events.take(groups.order), ids[groups.order], offsets, done)
         return done
+
+    def _odd(self, groups: Groups, events: Array, ids: Array) -> npt.NDArray[np.bool_]:
+        """Which shoppers (G,) have an event that is, or may turn out, a double, late or an erasure."""
+        rows, order = self._rows, groups.order
+        context = rows.meta.take(groups.slots)["context"]
+        times, ids = events["time"][order], ids[order]
+        latest = np.empty_like(times)
+        latest[1:] = times[:-1]
+        latest[groups.heads] = np.where(context["events"] > 0, context["previous_time"], EARLIEST)
+        odd = times < latest
+        odd |= (events["type"] == ERASURE)[order]
+        odd |= rows.holds(groups.slots[groups.owner], ids)
+        ordered = np.sort(ids)
+        twice = ordered[1:] == ordered[:-1]
+        if twice.any():
+            odd |= np.isin(ids, ordered[1:][twice])
+        return np.logical_or.reduceat(odd, groups.heads)
+
+    def _at_once(self, groups: Groups, events: Array, ids: Array, offsets: Array, done: Applied) -> None:
+        """Ordinary events (N,) of the groups, in their order: all of them at once, and then the model in rounds."""
+        rows, spec = self._rows, self._spec
+        meta = rows.meta.take(groups.slots)
+        left, whose = rows.push(groups, meta, events, ids)
+        # What leaves the ring moves `base` on as what comes moves `context`: as if of as many shoppers more.
+        both = joined(events, left)
+        shopper = np.concatenate([2 * groups.owner, 2 * whose + 1])
+        start = both_contexts(meta)
+        before = context_within(shopper, both, start, spec)
+        set_both_contexts(meta, advance(shopper, both, before, start, spec))
+        meta["applied"], meta["release"] = offsets[groups.order[groups.tails]], self._release
+        turn, longest, sizes = groups.rounds()
+        features = featurize(events.take(turn), before.take(turn), spec)
+        trunk, good = rows.hidden.steps(features.ids, features.dense, groups.slots[longest], sizes)
+        at = groups.order[turn]
+        done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
+        rows.meta.put(groups.slots, meta)
+        rows.dirty[groups.slots] = True
 
     def _round(
         self, at: Array, slots: Slots, events: Array, ids: Array, offsets: Array, done: Applied
     ) -> None:
-        meta = self._rows.meta
-        fresh = offsets > meta["applied"][slots]
-        erasure = fresh & (events["type"] == ERASURE)
+        """One event each of the shoppers at slots."""
+        rows, meta = self._rows, self._rows.meta
+        erasure = events["type"] == ERASURE
         if erasure.any():
-            self._rows.empty(slots[erasure])
-        double = (self._rows.ids[slots] == ids[:, None]).any(axis=1) & fresh & ~erasure
-        context = meta["context"][slots]
-        counts = fresh & ~double & ~erasure
+            rows.empty(slots[erasure])
+        double = rows.holds(slots, ids) & ~erasure
+        context = meta.take(slots)["context"]
+        counts = ~double & ~erasure
         late = counts & (events["time"] < context["previous_time"]) & (context["events"] > 0)
         ordinary = counts & ~late
-        done.skipped += int((~fresh).sum())
         done.doubles += int(double.sum())
-        meta["applied"][slots[fresh]] = offsets[fresh]
-        self._rows.dirty[slots[fresh]] = True
-        if ordinary.all():
-            self._step(at, slots, events, ids, context, done)
-        elif ordinary.any():
+        meta["applied"][slots] = offsets
+        rows.dirty[slots] = True
+        if ordinary.any():
             o = ordinary
-            self._step(at[o], slots[o], events[o], ids[o], context[o], done)
+            self._step(at[o], slots[o], events.compress(o), ids[o], context.compress(o), done)
         if late.any():
-            self._insert(at[late], slots[late], events[late], ids[late], done)
+            self._insert(at[late], slots[late], events.compress(late), ids[late], done)
 
     def _step(
         self, at: Array, slots: Slots, events: Array, ids: Array, context: Array, done: Applied
     ) -> None:
         rows, features = self._rows, featurize(events, context, self._spec)
-        trunk = rows.hidden.step(features.ids, features.dense, slots)
-        good = np.isfinite(trunk.sum(1))
+        trunk, good = rows.hidden.steps(features.ids, features.dense, slots, [len(slots)])
         done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
-        self._push(slots, events, ids)
-        rows.meta["context"][slots] = step_context(events, context, self._spec)
-        rows.meta["release"][slots] = self._release
+        meta = rows.meta.take(slots)
+        self._push(slots, meta, events, ids)
+        meta["context"], meta["release"] = step_context(events, context, self._spec), self._release
+        rows.meta.put(slots, meta)
 
-    def _push(self, slots: Slots, events: Array, ids: Array) -> None:
-        rows, meta, ring = self._rows, self._rows.meta, self._rows.ring_size
-        head, length = meta["head"][slots], meta["length"][slots]
+    def _push(self, slots: Slots, meta: Array, events: Array, ids: Array) -> None:
+        """An event each into the rings of the shoppers at slots; meta: a copy of theirs, which is moved on."""
+        rows, ring = self._rows, self._rows.ring_size
+        head, length = meta["head"].astype(np.int64), meta["length"]
+        place = slots * ring + head
         full = length == ring
         if full.any():
-            out = slots[full]
-            meta["base"][out] = step_context(rows.ring[out, head[full]], meta["base"][out], self._spec)
-        rows.ring[slots, head] = events
-        rows.ids[slots, head] = ids
-        meta["head"][slots] = (head + 1) % ring
-        meta["length"][slots] = np.minimum(length + 1, ring)
+            left = rows.ring.reshape(-1).take(place[full])
+            meta["base"][full] = step_context(left, meta["base"].compress(full), self._spec)
+        rows.ring.reshape(-1).put(place, events)
+        rows.ids.reshape(-1)[place] = ids
+        meta["head"] = (head + 1) % ring
+        meta["length"] = np.minimum(length + 1, ring)
 
     def _insert(self, at: Array, slots: Slots, events: Array, ids: Array, done: Applied) -> None:
         """Late events: each goes to its place by time in its shopper's ring, and the state is rebuilt."""
@@ -162,25 +211,27 @@ class Sequences:
 
         Returns the trunk (S, T) after the newest event, and whether that one is finite (S,).
         """
-        rows, meta = self._rows, self._rows.meta
-        length = meta["length"][slots].astype(np.int64)
-        start = (meta["head"][slots].astype(np.int64) - length) % rows.ring_size
-        context = meta["base"][slots]
-        first = np.cumsum(length) - length
-        ids = np.empty((int(length.sum()), len(self._spec.vocabulary())), np.int32)
-        dense = np.empty((len(ids), self._spec.dense_size), np.float32)
-        for place in range(int(length.max(initial=0))):
-            has = np.flatnonzero(length > place)
-            events = rows.ring[slots[has], (start[has] + place) % rows.ring_size]
-            features = featurize(events, context[has], self._spec)
-            ids[first[has] + place], dense[first[has] + place] = features.ids, features.dense
-            context[has] = step_context(events, context[has], self._spec)
-        trunk, hidden = windows(self.engine, ids, dense, length)
+        trunk = np.empty((len(slots), self.engine.trunk_size), np.float32)
+        for part in in_chunks(len(slots), REBUILT_AT_ONCE):
+            trunk[part] = self._rebuild(slots[part])
+        self._rows.meta["release"][slots] = self._release
+        self._rows.dirty[slots] = True
+        return trunk, finite(trunk)
+
+    def _rebuild(self, slots: Slots) -> npt.NDArray[np.float32]:
+        rows, meta, spec = self._rows, self._rows.meta.take(slots), self._spec
+        length = meta["length"].astype(np.int64)
+        whose = np.arange(len(slots)).repeat(length)
+        place = np.arange(len(whose)) - (length.cumsum() - length)[whose]
+        oldest = (meta["head"] - length)[whose]
+        events = rows.ring.reshape(-1).take(slots[whose] * rows.ring_size + (oldest + place) % rows.ring_size)
+        context = context_within(whose, events, meta["base"], spec)
+        features = featurize(events, context, spec)
+        trunk, hidden = windows(self.engine, features.ids, features.dense, length)
         rows.hidden.write(slots, hidden)
-        meta["context"][slots] = context
-        meta["release"][slots] = self._release
-        rows.dirty[slots] = True
-        return trunk, np.isfinite(trunk.sum(1))
+        meta["context"] = advance(whose, events, context, meta["base"], spec)
+        rows.meta.put(slots, meta)
+        return trunk
 
 
 def _rounds(slots: Slots) -> list[Array]:
