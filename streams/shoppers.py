@@ -18,6 +18,7 @@ import numpy.typing as npt
 from models.engine import Scores
 from models.events import TYPE_CODE
 from models.predictions import prediction_batch, prediction_ids
+from streams.candidates import Texts
 from streams.checkpoint import Checkpointer
 from streams.contacts import FORGET, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
@@ -167,23 +168,20 @@ class Shoppers:
         columns = events.columns if len(at) == len(events) else events.columns.take(at)
         lap("heads")
         now = int(time.time() * 1000)
-        event_ids = columns.column("event_id").to_pylist()
-        ids = prediction_ids(event_ids)
+        ids = prediction_ids(columns.column("event_id"))
         codec = self._codecs.prediction
         values = codec.encode(prediction_batch(codec.arrow_schema, columns, ids, scores, engine, now))
         users = events.users if len(at) == len(events) else [events.users[i] for i in at.tolist()]
         work.records["prediction"] = list(zip(users, values, strict=True))
         lap("encode")
-        return at, None if self.policy is None else self._scored(
-            columns, event_ids, ids, events.events[at], scores
-        )
+        return at, None if self.policy is None else self._scored(columns, ids, events.events[at], scores)
 
-    def _scored(self, columns: Any, event_ids: list[str], ids: Any, events: Array, scores: Scores) -> Scored:
+    def _scored(self, columns: Any, ids: Any, events: Array, scores: Scores) -> Scored:
         engine, card = self._model
         return Scored(
-            user_ids=columns.column("user_id").to_pylist(),
-            event_ids=event_ids,
-            prediction_ids=ids.to_pylist(),
+            user_ids=Texts(columns.column("user_id")),
+            event_ids=Texts(columns.column("event_id")),
+            prediction_ids=Texts(ids),
             event_type=events["type"],
             event_time=events["time"],
             tasks=engine.tasks,
