@@ -120,6 +120,8 @@ class Codec:
 
     def _fitted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with exactly the schema's columns and types; nulls only where it allows them."""
+        if batch.schema.equals(self.arrow_schema) and not any(map(columns.any_null, batch.columns)):
+            return batch
         extra = [name for name in batch.schema.names if name not in self.arrow_schema.names]
         if extra:
             raise EncodeProblem(

@@ -88,31 +88,29 @@ def reading(reader: Node, reader_text: str, writer_text: str) -> Read:
         raise Unreadable("; ".join(found))
     target = arrow_schema(reader)
     if in_bulk(writer) and in_bulk(reader):
-        text, written = wire_text(writer), arrow_schema(writer)
+        text = wire_text(writer)
         if text == wire_text(reader):
-            return lambda values, header: _bulk(values, header, text, written)
+            return lambda values, header: _bulk(values, header, text)
         if all(_projects(field, writer) for field in reader.fields):
-            return lambda values, header: _project(_bulk(values, header, text, written), reader, target)
+            return lambda values, header: _project(_bulk(values, header, text), reader, target)
     return _by_row(reader_text, writer_text, target)
 
 
-def _bulk(values: Sequence[bytes], header: bytes, text: str, schema: pa.Schema) -> pa.RecordBatch:
+def _bulk(values: Sequence[bytes], header: bytes, text: str) -> pa.RecordBatch:
     batch = pyruhvro.deserialize_array(values, text)
     ids = batch.column(1).to_numpy().view(np.uint32)
     if batch.column(0).true_count or (ids != np.frombuffer(header, np.uint32, 1, 1)).any():
         raise ValueError(f"not all values begin with {header.hex(' ')}")
-    batch = pa.RecordBatch.from_arrays(batch.columns[2:], schema=schema)
+    batch = batch.select(range(2, batch.num_columns))
     batch.validate(full=True)  # pyruhvro takes any bytes for text: invalid UTF-8 must not travel on
     return batch
 
 
 def write(batch: pa.RecordBatch, header: bytes, text: str) -> list[bytes]:
     """Values of the rows of a batch whose columns are those of `text`, the `wire_text` of their schema."""
-    ids = np.frombuffer(header, np.float32, 1, 1).repeat(batch.num_rows)
-    zero = pa.array(np.zeros(batch.num_rows, np.bool_))
-    whole = pa.RecordBatch.from_arrays(
-        [zero, pa.array(ids), *batch.columns], [_ZERO, _ID, *batch.schema.names]
-    )
+    zeros = pa.array(np.zeros(batch.num_rows, np.bool_))
+    ids = pa.array(np.frombuffer(header, np.float32, 1, 1).repeat(batch.num_rows))
+    whole = pa.RecordBatch.from_arrays([zeros, ids, *batch.columns], [_ZERO, _ID, *batch.schema.names])
     return [value for part in pyruhvro.serialize_record_batch(whole, text, 1) for value in part.to_pylist()]
 
 
@@ -199,7 +197,7 @@ def first_null(array: pa.Array, node: Node, where: str) -> str | None:
     nullable, core = _core(node) if node.kind != "union" or in_bulk(node) else (True, node)
     if array.null_count and not nullable:
         return f"{where} (row {pc.index(pc.is_null(array), True).as_py()})"
-    if core.kind not in ("record", "array", "map") or not _null_within(array):
+    if core.kind not in ("record", "array", "map"):
         return None
     values = array.drop_null()
     if core.kind == "array":
@@ -211,7 +209,9 @@ def first_null(array: pa.Array, node: Node, where: str) -> str | None:
     return next(filter(None, (first_null(part, f.type, f"{where}.{f.name}") for part, f in parts)), None)
 
 
-def _null_within(array: pa.Array) -> bool:
-    """Whether any buffer below the array's own holds a null, be it in a row of this slice or not."""
+def any_null(array: pa.Array) -> bool:
+    """Whether the column or anything within it holds a null, be it in a row that a slice does not show."""
+    if array.null_count or not pa.types.is_nested(array.type):
+        return bool(array.null_count)
     parts = array.flatten() if pa.types.is_struct(array.type) else [array.values]
-    return any(part.null_count or (pa.types.is_nested(part.type) and _null_within(part)) for part in parts)
+    return any(map(any_null, parts))
