@@ -40,6 +40,8 @@ class Scores(NamedTuple):
 
     def finite(self) -> npt.NDArray[np.bool_]:
         """Which events (N,) have numbers throughout: a number that is none makes its row's sum none, too."""
+        if np.isfinite(self.tasks.sum() + self.survival.sum() + self.top_scores.sum()):
+            return np.ones(len(self.tasks), np.bool_)
         total = self.tasks.sum(1) + self.survival.sum(1) + self.top_scores.sum(1)
         return cast(npt.NDArray[np.bool_], np.isfinite(total))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import itertools
 import uuid
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,22 +17,25 @@ from models.engine import Engine, Scores
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "intentflow")
 _SEED = hashlib.sha1(NAMESPACE.bytes + b"prediction:", usedforsecurity=False)
-_HEX = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint8).reshape(256, 2)
-_DIGIT_PLACES = np.array([p for p in range(36) if p not in (8, 13, 18, 23)])
 
 
-def prediction_ids(event_ids: Sequence[str]) -> pa.Array:
-    """Ids (N,) as utf8: uuid5 (RFC 9562) of NAMESPACE and "prediction:<event id>", the same at every redo."""
-    digests = []
-    for event_id in event_ids:
-        digest = _SEED.copy()
-        digest.update(event_id.encode())
+def prediction_ids(event_ids: pa.Array) -> pa.Array:
+    """Ids (N,) as utf8: uuid5 (RFC 9562) of NAMESPACE and "prediction:<event id>", the same at every redo.
+
+    event_ids: utf8 (N,), without nulls.
+    """
+    seeded, digests = _SEED.copy, []
+    for event_id in event_ids.view(pa.binary()).to_pylist():
+        digest = seeded()
+        digest.update(event_id)
         digests.append(digest.digest())
     raw = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)[:, :16].copy()
     raw[:, 6] = (raw[:, 6] & 0x0F) | 0x50
     raw[:, 8] = (raw[:, 8] & 0x3F) | 0x80
+    digits = np.frombuffer(binascii.hexlify(raw.tobytes()), np.uint8).reshape(-1, 32)
     text = np.full((len(raw), 36), ord("-"), np.uint8)
-    text[:, _DIGIT_PLACES] = _HEX[raw].reshape(-1, 32)
+    for dashes, (first, last) in enumerate(itertools.pairwise((0, 8, 12, 16, 20, 32))):
+        text[:, first + dashes : last + dashes] = digits[:, first:last]
     return fixed_text(text)
 
 
@@ -48,29 +53,20 @@ def prediction_batch(
     scored_at: wall clock, ms.
     """
     n = len(ids)
+    types = {field.name: field.type for field in schema}
     columns: dict[str, Any] = {
         "prediction_id": ids,
         "event_id": events.column("event_id"),
         "user_id": events.column("user_id"),
         "event_time": events.column("event_time"),
-        "scored_at": pa.array(np.full(n, scored_at, np.int64)).cast(schema.field("scored_at").type),
-        "release": pa.repeat(engine.release_id, n),
-        "scores": _maps(engine.tasks, scores.tasks, schema.field("scores").type),
-        "survival": _lists(
-            pa.array(scores.survival.ravel()), scores.survival.shape[1], schema.field("survival").type
-        ),
-        "next_categories": _lists(
-            pa.array(engine.categories, pa.string()).take(pa.array(scores.top.ravel())),
-            scores.top.shape[1],
-            schema.field("next_categories").type,
-        ),
-        "next_category_scores": _lists(
-            pa.array(scores.top_scores.ravel()),
-            scores.top.shape[1],
-            schema.field("next_category_scores").type,
-        ),
+        "scored_at": pa.repeat(pa.scalar(scored_at, types["scored_at"]), n),
+        "release": _column((engine.release_id,), n),
+        "scores": _maps(engine.tasks, scores.tasks, types["scores"]),
+        "survival": _lists(scores.survival, types["survival"]),
+        "next_categories": _lists(scores.top, types["next_categories"], _column(engine.categories)),
+        "next_category_scores": _lists(scores.top_scores, types["next_category_scores"]),
     }
-    arrays = [_as(columns[field.name], field.type) for field in schema]
+    arrays = [_as(columns[name], kind) for name, kind in types.items()]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -78,15 +74,31 @@ def _as(array: pa.Array, kind: pa.DataType) -> pa.Array:
     return array if array.type == kind else array.cast(kind)
 
 
-def _lists(values: pa.Array, width: int, kind: pa.DataType) -> pa.Array:
-    offsets = pa.array(np.arange(len(values) // width + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(offsets, _as(values, kind.value_type), type=kind)
+def _lists(values: npt.NDArray[Any], kind: pa.DataType, names: pa.Array | None = None) -> pa.Array:
+    """A list of each row of (N, width) values; with `names` these are places there."""
+    items = pa.array(values.ravel())
+    items = items if names is None else names.take(items)
+    return pa.ListArray.from_arrays(_offsets(*values.shape), _as(items, kind.value_type), type=kind)
 
 
-def _maps(names: Sequence[str], values: npt.NDArray[np.float32], kind: pa.DataType) -> pa.Array:
+def _maps(names: tuple[str, ...], values: npt.NDArray[np.float32], kind: pa.DataType) -> pa.Array:
     n, width = values.shape
-    keys = pa.array(names, pa.string()).take(pa.array(np.tile(np.arange(width), n)))
-    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * width)
+    keys = _column(names, n)
+    items = pa.array(values.ravel())
     return pa.MapArray.from_arrays(
-        offsets, _as(keys, kind.key_type), _as(pa.array(values.ravel()), kind.item_type), type=kind
+        _offsets(n, width), _as(keys, kind.key_type), _as(items, kind.item_type), type=kind
     )
+
+
+def _offsets(n: int, width: int) -> pa.Array:
+    return pa.array(np.arange(n + 1, dtype=np.int32) * width)
+
+
+def _column(names: tuple[str, ...], times: int = 1) -> pa.Array:
+    """All the names as a column, over and over: so many times."""
+    return _long_column(names, 1 << max(times - 1, 0).bit_length())[: times * len(names)]
+
+
+@lru_cache(maxsize=64)  # the names of a release, for batches of any size
+def _long_column(names: tuple[str, ...], times: int) -> pa.Array:
+    return pa.array(names * times, pa.string())

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.events import layout, numbers
+
 Array = npt.NDArray[Any]
 MAX_ID = 256  # characters
 
@@ -41,12 +43,11 @@ def unusable(batch: pa.RecordBatch, timestamps: Array, bounds: Bounds) -> dict[i
 
 def _check_text(batch: pa.RecordBatch, name: str, reason: str, faults: dict[int, tuple[str, str]]) -> None:
     column = batch.column(name)
-    length = pc.utf8_length(column)
-    low, high = pc.min_max(length).values() if len(column) else (pa.scalar(1), pa.scalar(1))
-    control = pc.match_substring_regex(column, r"[\x00-\x1f]")
-    if low.as_py() and high.as_py() <= MAX_ID and not pc.any(control).as_py():
+    if _all_plain(column):
         return
-    lengths, odd = length.to_numpy(zero_copy_only=False), control.to_numpy(zero_copy_only=False)
+    control = pc.match_substring_regex(column, r"[\x00-\x1f]")
+    lengths = pc.utf8_length(column).to_numpy(zero_copy_only=False)
+    odd = control.to_numpy(zero_copy_only=False)
     for row in np.flatnonzero((lengths == 0) | (lengths > MAX_ID) | odd).tolist():
         shown = repr(column[row].as_py()[:40])
         faults.setdefault(
@@ -54,16 +55,30 @@ def _check_text(batch: pa.RecordBatch, name: str, reason: str, faults: dict[int,
         )
 
 
+def _all_plain(column: pa.Array) -> bool:
+    """Whether every text has 1 to MAX_ID bytes, so no more characters, and none of all bytes is a control."""
+    if len(column) == 0:
+        return True
+    if column.null_count or not pa.types.is_string(column.type):
+        return False
+    bounds, data = layout(column)
+    lengths = np.diff(bounds)
+    first, last = bounds[[0, -1]].tolist()
+    return bool(lengths.min() > 0 and lengths.max() <= MAX_ID and data[first:last].min() >= ord(" "))
+
+
 def _check_time(
     batch: pa.RecordBatch, timestamps: Array, bounds: Bounds, faults: dict[int, tuple[str, str]]
 ) -> None:
-    times = batch.column("event_time").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times = batch.column("event_time").to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     oldest, newest = (
         timestamps - int(bounds.max_age_days * 86_400_000),
         timestamps + int(bounds.max_ahead_s * 1000),
     )
-    bad = (times < oldest) | (times > newest) | (times <= 0)
-    for row in np.flatnonzero(bad).tolist():
+    good = (times >= oldest) & (times <= newest) & (times > 0)
+    if good.all():
+        return
+    for row in np.flatnonzero(~good).tolist():
         ahead = times[row] > newest[row]
         setting = "INTENTFLOW_EVENT_MAX_AHEAD_S" if ahead else "INTENTFLOW_EVENT_MAX_AGE_DAYS"
         message = (
@@ -75,12 +90,11 @@ def _check_time(
 
 def _check_number(batch: pa.RecordBatch, name: str, faults: dict[int, tuple[str, str]]) -> None:
     column = batch.column(name)
-    if column.null_count == len(column):
+    values = numbers(column)
+    good = (values >= 0) & (values < np.inf)
+    if np.count_nonzero(good) == len(column) - column.null_count:
         return
-    values = column.to_numpy(zero_copy_only=False)
     present = column.is_valid().to_numpy(zero_copy_only=False)
-    with np.errstate(invalid="ignore"):
-        bad = present & ~(np.isfinite(values) & (values >= 0))
-    for row in np.flatnonzero(bad).tolist():
+    for row in np.flatnonzero(present & ~good).tolist():
         message = f"{name} is {values[row]}: send a finite number, not negative, or leave it out"
         faults.setdefault(row, ("bad_number", message))

@@ -2,7 +2,11 @@
 
 *Bulk* is one `pyruhvro` call for all records. *Rows* is fastavro record by record, with the Avro specification's
 resolution; it serves what pyruhvro cannot (bytes, fixed, unions beyond nullable, recursion) and writers whose
-nested types differ from ours. Both give the same columns. Bodies are without the Confluent header: see `codec`.
+nested types differ from ours. Both give the same columns.
+
+Values are in the Confluent wire format: one zero byte, the schema id in four bytes (big endian), the body. pyruhvro
+reads and writes that header as if it were two Avro fields in front of the others: the zero byte as a boolean, the id
+as a float, which is four bytes as they are. That saves a copy of each value.
 """
 
 import io
@@ -11,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastavro
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyruhvro
@@ -19,9 +24,12 @@ from schemas import avro, compat
 from schemas.avro import Node
 
 MILLIS = frozenset({"timestamp-millis"})
+HEADER_BYTES = 5
 _BULK_LEAVES = avro.PRIMITIVES - {"null", "bytes"}
+_ZERO, _ID = "wire_zero", "wire_schema_id"
 
-Read = Callable[[Sequence[bytes]], pa.RecordBatch]
+# Values that all begin with the header given -> a batch. ValueError when one has another header or does not decode.
+Read = Callable[[Sequence[bytes], bytes], pa.RecordBatch]
 
 
 class Unreadable(ValueError):
@@ -36,6 +44,13 @@ def arrow_schema(reader: Node) -> pa.Schema:
 def bulk_text(node: Node) -> str:
     """Schema text for pyruhvro, which stops at logical types and attributes that it does not know."""
     return json.dumps(avro.canonical(node, logical=MILLIS))
+
+
+def wire_text(node: Node) -> str:
+    """`bulk_text` of whole values, header included."""
+    schema = avro.canonical(node, logical=MILLIS)
+    header = [{"name": _ZERO, "type": "boolean"}, {"name": _ID, "type": "float"}]
+    return json.dumps({**schema, "fields": [*header, *schema["fields"]]})
 
 
 def in_bulk(node: Node, inside: tuple[int, ...] = ()) -> bool:
@@ -60,9 +75,9 @@ def in_bulk(node: Node, inside: tuple[int, ...] = ()) -> bool:
 
 
 def reading(reader: Node, reader_text: str, writer_text: str) -> Read:
-    """The function that turns bodies of one writer schema into a batch of `arrow_schema(reader)`.
+    """The function that turns values of one writer schema into a batch of `arrow_schema(reader)`.
 
-    It raises ValueError when any of the bodies does not decode. Raises Unreadable when none ever can.
+    Raises Unreadable when no record of that schema ever can be read.
     """
     try:
         writer = avro.parse(writer_text)
@@ -73,22 +88,30 @@ def reading(reader: Node, reader_text: str, writer_text: str) -> Read:
         raise Unreadable("; ".join(found))
     target = arrow_schema(reader)
     if in_bulk(writer) and in_bulk(reader):
-        text = bulk_text(writer)
-        if text == bulk_text(reader):
-            return lambda bodies: _bulk(bodies, text)
+        text = wire_text(writer)
+        if text == wire_text(reader):
+            return lambda values, header: _bulk(values, header, text)
         if all(_projects(field, writer) for field in reader.fields):
-            return lambda bodies: _project(_bulk(bodies, text), reader, target)
+            return lambda values, header: _project(_bulk(values, header, text), reader, target)
     return _by_row(reader_text, writer_text, target)
 
 
-def _bulk(bodies: Sequence[bytes], text: str) -> pa.RecordBatch:
-    batch = (
-        pyruhvro.deserialize_array_threaded(bodies, text, 1)[0]
-        if bodies
-        else pyruhvro.deserialize_array([], text)
-    )
+def _bulk(values: Sequence[bytes], header: bytes, text: str) -> pa.RecordBatch:
+    batch = pyruhvro.deserialize_array(values, text)
+    ids = batch.column(1).to_numpy().view(np.uint32)
+    if batch.column(0).true_count or (ids != np.frombuffer(header, np.uint32, 1, 1)).any():
+        raise ValueError(f"not all values begin with {header.hex(' ')}")
+    batch = batch.select(range(2, batch.num_columns))
     batch.validate(full=True)  # pyruhvro takes any bytes for text: invalid UTF-8 must not travel on
     return batch
+
+
+def write(batch: pa.RecordBatch, header: bytes, text: str) -> list[bytes]:
+    """Values of the rows of a batch whose columns are those of `text`, the `wire_text` of their schema."""
+    zeros = pa.array(np.zeros(batch.num_rows, np.bool_))
+    ids = pa.array(np.frombuffer(header, np.float32, 1, 1).repeat(batch.num_rows))
+    whole = pa.RecordBatch.from_arrays([zeros, ids, *batch.columns], [_ZERO, _ID, *batch.schema.names])
+    return [value for part in pyruhvro.serialize_record_batch(whole, text, 1) for value in part.to_pylist()]
 
 
 def _projects(field: avro.RecordField, writer: Node) -> bool:
@@ -137,9 +160,12 @@ def _by_row(reader_text: str, writer_text: str, target: pa.Schema) -> Read:
     reader = fastavro.parse_schema(avro.without_logical_types(json.loads(reader_text)))
     writer = fastavro.parse_schema(avro.without_logical_types(json.loads(writer_text)))
 
-    def read(bodies: Sequence[bytes]) -> pa.RecordBatch:
+    def read(values: Sequence[bytes], header: bytes) -> pa.RecordBatch:
+        if not all(value.startswith(header) for value in values):
+            raise ValueError(f"not all values begin with {header.hex(' ')}")
+        bodies = (io.BytesIO(value[HEADER_BYTES:]) for value in values)
         try:
-            rows = [fastavro.schemaless_reader(io.BytesIO(body), writer, reader) for body in bodies]
+            rows = [fastavro.schemaless_reader(body, writer, reader) for body in bodies]
             return pa.RecordBatch.from_pylist(rows, schema=target)
         except MemoryError:
             raise
@@ -181,3 +207,11 @@ def first_null(array: pa.Array, node: Node, where: str) -> str | None:
         return first_null(items, core.item, f"{where}{{}}")
     parts = zip(values.flatten(), core.fields, strict=True)
     return next(filter(None, (first_null(part, f.type, f"{where}.{f.name}") for part, f in parts)), None)
+
+
+def any_null(array: pa.Array) -> bool:
+    """Whether the column or anything within it holds a null, be it in a row that a slice does not show."""
+    if array.null_count or not pa.types.is_nested(array.type):
+        return bool(array.null_count)
+    parts = array.flatten() if pa.types.is_struct(array.type) else [array.values]
+    return any(map(any_null, parts))

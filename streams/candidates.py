@@ -5,9 +5,11 @@ Here are also the two things that this is found from: the scored batch, and the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from models.events import EVENT_TYPES
 from streams.contacts import Said, Sent
@@ -24,6 +26,19 @@ _COLUMNS = (
     "top",
     "top_scores",
 )
+
+
+class Texts(Sequence[str]):
+    """An Arrow column of texts, read only where it is asked: the policy looks at few events of a batch."""
+
+    def __init__(self, column: pa.Array) -> None:
+        self._column = column
+
+    def __getitem__(self, row: Any) -> Any:
+        return Texts(self._column[row]) if isinstance(row, slice) else self._column[row].as_py()
+
+    def __len__(self) -> int:
+        return len(self._column)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.events import hash_strings, pack
+from models.events import pack_with_ids
 from models.usable import Bounds, unusable
 from schemas.codec import Codec
 
@@ -70,48 +70,66 @@ class Decoder:
         """Usable events of raw records, in order, and a `Dead` for every other record."""
         values = [record.value for record in records]
         dead: list[Dead] = []
-        places = np.arange(len(records))
-        sizes = np.array([0 if value is None else len(value) for value in values], np.int64)
-        if sizes.max(initial=0) > self._max_bytes:
-            places = np.flatnonzero(sizes <= self._max_bytes)
-            large = np.flatnonzero(sizes > self._max_bytes).tolist()
-            dead += [Dead(records[at], "oversized", self._oversized(int(sizes[at]))) for at in large]
-            values = [values[at] for at in places.tolist()]
+        kept = records
+        if self._any_oversized(values):
+            kept = self._without_oversized(records, dead)
+            values = [record.value for record in kept]
         decoded = self._codec.decode(values)
-        dead += [Dead(records[int(places[bad.index])], bad.reason, bad.message) for bad in decoded.bad]
-        places = places[decoded.index]
         columns = decoded.batch
-        kept = list(records) if len(places) == len(records) else [records[at] for at in places.tolist()]
+        if decoded.bad:
+            dead += [Dead(kept[bad.index], bad.reason, bad.message) for bad in decoded.bad]
+            kept = [kept[at] for at in decoded.index.tolist()]
         timestamps = np.array([record.timestamp for record in kept], np.int64)
-        faults = unusable(columns, timestamps, self._bounds)
         keys = [record.key for record in kept]
+        faults = unusable(columns, timestamps, self._bounds)
         self._check_keys(columns, keys, faults)
         if faults:
-            dead += [
-                Dead(records[int(places[at])], reason, message) for at, (reason, message) in faults.items()
-            ]
-            good = np.setdiff1d(np.arange(len(places)), np.fromiter(faults, np.int64))
+            dead += [Dead(kept[at], reason, message) for at, (reason, message) in faults.items()]
+            good = np.setdiff1d(np.arange(len(kept)), np.fromiter(faults, np.int64))
             columns, timestamps = columns.take(pa.array(good)), timestamps[good]
             kept = [kept[at] for at in good.tolist()]
             keys = [record.key for record in kept]
-        offsets = np.array([record.offset for record in kept], np.int64)
-        ids = hash_strings(columns.column("event_id"))
-        return Events(columns, pack(columns), ids, offsets, timestamps, keys), dead
+        events, ids = pack_with_ids(columns)
+        return Events(columns, events, ids, _offsets(kept), timestamps, keys), dead
 
     @staticmethod
     def _check_keys(
         columns: pa.RecordBatch, keys: list[bytes | None], faults: dict[int, tuple[str, str]]
     ) -> None:
         """The key decides the partition, so it has to be the shopper: else state and order would be split."""
-        wanted = columns.column("user_id").cast(pa.binary())
-        same = pc.fill_null(pc.equal(pa.array(keys, pa.binary()), wanted), False)
-        if pc.all(same).as_py() is False:
-            for at in np.flatnonzero(~same.to_numpy(zero_copy_only=False)).tolist():
-                message = f"record key is {keys[at]!r}, user_id is {wanted[at].as_py()!r}: key every event by its user_id"
-                faults.setdefault(at, ("key_mismatch", message))
+        found, wanted = pa.array(keys, pa.binary()), columns.column("user_id").view(pa.binary())
+        if found.equals(wanted):
+            return
+        same = pc.fill_null(pc.equal(found, wanted), False)
+        for at in np.flatnonzero(~same.to_numpy(zero_copy_only=False)).tolist():
+            message = f"record key is {keys[at]!r}, user_id is {wanted[at].as_py()!r}: key every event by its user_id"
+            faults.setdefault(at, ("key_mismatch", message))
+
+    def _any_oversized(self, values: list[bytes | None]) -> bool:
+        try:
+            return max(map(len, values), default=0) > self._max_bytes  # type: ignore[arg-type]
+        except TypeError:  # a null among them
+            return any(value is not None and len(value) > self._max_bytes for value in values)
+
+    def _without_oversized(self, records: Sequence[Any], dead: list[Dead]) -> list[Any]:
+        kept = []
+        for record in records:
+            size = 0 if record.value is None else len(record.value)
+            if size > self._max_bytes:
+                dead.append(Dead(record, "oversized", self._oversized(size)))
+            else:
+                kept.append(record)
+        return kept
 
     def _oversized(self, size: int) -> str:
         return (
             f"value has {size:,} bytes, the most is {self._max_bytes:,} (INTENTFLOW_MAX_EVENT_BYTES): send less in "
             "properties, or raise the setting"
         )
+
+
+def _offsets(records: Sequence[Any]) -> Array:
+    """Offsets i8 (N,). They rise, so the first and the last tell all when none is missing."""
+    if records and records[-1].offset - records[0].offset == len(records) - 1:
+        return np.arange(records[0].offset, records[-1].offset + 1, dtype=np.int64)
+    return np.array([record.offset for record in records], np.int64)

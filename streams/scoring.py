@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.predictions import prediction_batch, prediction_ids
 from schemas.codec import Codec
-from streams.candidates import Scored
+from streams.candidates import Scored, Texts
 from streams.decode import Events
 from streams.following import Model
 
@@ -61,8 +61,7 @@ def predict(
     every = len(at) == len(events)
     columns = events.columns if every else events.columns.take(at)
     lap("heads")
-    event_ids = columns.column("event_id").to_pylist()
-    ids = prediction_ids(event_ids)
+    ids = prediction_ids(columns.column("event_id"))
     batch = prediction_batch(codec.arrow_schema, columns, ids, scores, engine, int(time.time() * 1000))
     users = events.users if every else [events.users[row] for row in at.tolist()]
     records: list[Record] = list(zip(users, codec.encode(batch), strict=True))
@@ -71,9 +70,9 @@ def predict(
         return Predicted(at, records, None)
     packed = events.events if every else events.events[at]
     scored = Scored(
-        user_ids=columns.column("user_id").to_pylist(),
-        event_ids=event_ids,
-        prediction_ids=ids.to_pylist(),
+        user_ids=Texts(columns.column("user_id")),
+        event_ids=Texts(columns.column("event_id")),
+        prediction_ids=Texts(ids),
         event_type=packed["type"],
         event_time=packed["time"],
         tasks=engine.tasks,

@@ -108,7 +108,7 @@ def _rows(
         times = pa.array(sequences.events["time"][rows])
         events = pa.RecordBatch.from_arrays([ids, users, times], names=["event_id", "user_id", "event_time"])
         now = time.time_ns() // 1_000_000
-        names = prediction_ids(ids.to_pylist())
+        names = prediction_ids(ids)
         batch = prediction_batch(codec.arrow_schema, events, names, scores, backend, now)
         yield list(zip((user.encode() for user in users.to_pylist()), codec.encode(batch), strict=True))
 

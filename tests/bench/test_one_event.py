@@ -51,7 +51,7 @@ def test_predictions_are_the_workers(engine: Engine, settings: Settings):
         slots = rows.locate([user.encode() for user in users])
         applied = sequences.apply(slots, pack(decoded), hash_strings(decoded.column("event_id")), offsets)
         wanted = engine.heads(applied.trunk)
-        ids = prediction_ids(decoded.column("event_id").to_pylist()).to_pylist()
+        ids = prediction_ids(decoded.column("event_id")).to_pylist()
         for place, event in enumerate(columns.plain_rows(decoded)):
             user = event["user_id"]
             stored[user], found = peer.score(stored.get(user), event)

@@ -63,6 +63,18 @@ def test_many_blocks_hash_like_single_strings() -> None:
     assert hashes[::997].tolist() == [slow_hash(name) for name in names[::997]]
 
 
+@given(st.integers(1, 40), st.lists(st.integers(0, 2**32)), st.integers(0, 3))
+def test_texts_of_one_length_hash_like_any(width: int, seeds: list[int], first: int) -> None:
+    names = [f"{seed:0{width}}ü{seed}"[:width] for seed in seeds]
+    hashes = events.hash_strings(pa.array(names, pa.string()).slice(first))
+    assert hashes.tolist() == [slow_hash(name) for name in names[first:]]
+
+
+def test_columns_hash_together_as_each_alone() -> None:
+    columns = [pa.array(["a", None, "bcd"]), pa.array(["ab", "cd", "ef"]), pa.nulls(3), pa.array([""] * 3)]
+    assert events.hash_columns(columns).tolist() == [events.hash_strings(part).tolist() for part in columns]
+
+
 def test_hash_takes_dictionaries_and_null_columns_and_refuses_numbers() -> None:
     names = ["a", None, "b", "a"]
     assert (
@@ -100,6 +112,13 @@ def test_pack_of_a_slice_is_a_slice_of_the_pack() -> None:
     whole = batch(event_time=pa.array([5, 6], pa.timestamp("us")))
     assert events.pack(whole.slice(1)).tobytes() == events.pack(whole)[1:].tobytes()
     assert len(events.pack(whole.slice(2))) == 0
+
+
+def test_pack_with_ids_is_pack_and_the_hashes_of_the_event_ids() -> None:
+    whole = batch(event_id=pa.array(["e1", "event 2"]))
+    rows, ids = events.pack_with_ids(whole)
+    assert rows.tobytes() == events.pack(whole).tobytes()
+    assert ids.tolist() == events.hash_strings(whole.column("event_id")).tolist()
 
 
 def test_pack_refuses_a_row_without_time() -> None:

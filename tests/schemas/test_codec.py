@@ -157,6 +157,46 @@ def test_each_bad_record_is_named_and_the_others_are_decoded(events: Codec) -> N
     assert "UTF8" in messages[101]
 
 
+@pytest.mark.parametrize("at", [0, 1, 4])
+@pytest.mark.parametrize("header", ["0100000001", "8000000001", "0000000002", "00ffffffff", "00"])
+def test_a_header_that_differs_is_seen_also_once_the_writer_is_known(
+    events: Codec, at: int, header: str
+) -> None:
+    good = values(events, 5)
+    events.decode(good)
+    given = [*good[:at], bytes.fromhex(header) + good[at][HEADER_BYTES:], *good[at + 1 :]]
+    decoded = events.decode(given)
+    assert [bad.index for bad in decoded.bad] == [at]
+    assert decoded.batch.column("event_id").to_pylist() == [f"e{n}" for n in range(5) if n != at]
+
+
+@pytest.mark.parametrize("id", [0, 0x807F, 0xA07F, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_any_schema_id_is_written_and_read_whatever_it_is_as_a_float(id: int) -> None:
+    class Numbered(FileRegistry):
+        def id_of(self, name: str) -> int:
+            return id
+
+        def schema(self, asked: int) -> str:
+            assert asked == id
+            return avro.current("behavior_event")
+
+    codec = Codec(Numbered(), "behavior_event")
+    written = values(codec, 3)
+    for _ in range(2):  # the second time the writer is known
+        decoded = codec.decode(written)
+        assert decoded.bad == []
+        assert codec.encode(decoded.batch) == written
+
+
+def test_a_null_that_a_slice_does_not_show_is_let_be(events: Codec) -> None:
+    batch = events.decode(values(events, 3)).batch
+    at = batch.schema.get_field_index("properties")
+    hidden = pa.array([[("a", None)], [], []], batch.schema.field(at).type)
+    assert (
+        events.encode(batch.set_column(at, batch.schema.field(at), hidden).slice(1)) == values(events, 3)[1:]
+    )
+
+
 def test_a_record_of_another_topic_is_undecodable(events: Codec) -> None:
     policy = {"name": "n", "version": "v", "document": "d", "published_at": 1}
     [value] = Codec(FileRegistry(), "policy").encode_rows([policy])
