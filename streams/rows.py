@@ -100,7 +100,7 @@ class Rows:
         self._evicted: dict[
             bytes, bytes | None
         ] = {}  # changed rows that made room, until they are in the store
-        self._leaving: dict[bytes, bytes | None] = {}  # those of them that no transaction has yet
+        self._unsent: dict[bytes, bytes | None] = {}  # those of them that no transaction has yet
         self.evictions = 0
 
     def __len__(self) -> int:
@@ -206,10 +206,10 @@ class Rows:
         data["hidden"] = self.hidden.read(slots)
         return data
 
-    def leaving(self) -> dict[bytes, bytes | None]:
+    def outgoing(self) -> dict[bytes, bytes | None]:
         """Stored form by key of the changed rows that made room since the last call: they go out with this batch."""
-        leaving, self._leaving = self._leaving, {}
-        return leaving
+        unsent, self._unsent = self._unsent, {}
+        return unsent
 
     def settled(self, written: Mapping[bytes, bytes | None]) -> None:
         """These are committed and in the store; what was evicted again meanwhile is not among them."""
@@ -275,7 +275,7 @@ class Rows:
         slots = np.concatenate(taken)
         changed = self.take(slots[self.dirty[slots]])
         self._evicted |= changed
-        self._leaving |= changed
+        self._unsent |= changed
         for slot in slots.tolist():
             key = self._keys[slot]
             if key is not None:

@@ -153,7 +153,7 @@ class Shoppers:
             }
         release = self._model.engine.release_id
         taken, checkpoint = self._checkpointer.share(time.monotonic(), work.next_offset, release)
-        work.sequences = self.rows.leaving()
+        work.sequences = self.rows.outgoing()
         if len(taken):
             work.sequences.update(self.rows.take(taken))
         if checkpoint is not None:

@@ -42,7 +42,7 @@ def apply(to: Sequences, rows: Rows, stored: Store, batch: pa.RecordBatch, offse
     slots = rows.locate(users)
     offsets = np.arange(offset, offset + len(users))
     done = to.apply(slots, pack(batch), hash_strings(batch.column("event_id")), offsets)
-    leaving = rows.leaving()
+    leaving = rows.outgoing()
     stored |= leaving
     rows.settled(leaving)
     return done
