@@ -147,15 +147,17 @@ class Run:
         )
 
     def progress(self, seconds: float = 90.0) -> None:
-        """Wait until something more than now is committed: the workers stand again."""
-        before = sum(self.shop.committed().values())
+        """Wait until more than now is committed in every partition: the workers stand again."""
+        before = self.shop.committed()
         if not self.stream.is_alive():
             raise RuntimeError(
                 f"all {len(self.records):,} events are sent: give the run more, or send them more slowly"
             )
         until(
-            lambda: sum(self.shop.committed().values()) > before,
-            lambda: f"progress of run {self.name}\n{self.workers.tail()}",
+            lambda: all(offset > before[number] for number, offset in self.shop.committed().items()),
+            lambda: (
+                f"progress of run {self.name} from {before}: {self.shop.committed()}\n{self.workers.tail()}"
+            ),
             seconds,
         )
 
