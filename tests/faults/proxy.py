@@ -77,13 +77,14 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if not self._open:
-            writer.transport.abort()
-            return
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.transport.abort()
+            return
+        if not self._open:  # asked after the wait: the line may have been cut meanwhile
+            writer.transport.abort()
+            back.transport.abort()
             return
         async with asyncio.TaskGroup() as ways:
             ways.create_task(self._forward(reader, back))
