@@ -27,7 +27,7 @@ from tests.faults.state import Changelogs
 from tests.faults.truth import Judge
 from tests.faults.workers import Slot
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 SPOILED = {"poisoned": 666.25, "not_finite": 777.75}  # reason -> price of the events that come to it
 REFUSED = ("RetentionTooShort", "INTENTFLOW_RETENTION_DAYS")
 
