@@ -159,7 +159,7 @@ class Supervisor:
             with self._lock:
                 slot.held = False
 
-    def stop(self, seconds: float = 30.0) -> list[int]:
+    def stop(self, seconds: float = 60.0) -> list[int]:
         """SIGTERM to all; returns the exit codes of those that should have run, or did. A worker that does not end in time
         is killed and counts as -9; one that had not begun yet, because it was just started again, has nothing to drain
         and counts as 0. How a process ended that was not wanted any more, a zombie or one killed, is no matter here."""
