@@ -33,10 +33,10 @@ _REPLICATED = {
 
 
 class Cluster:
-    """`nodes` can be killed and started one by one. Raises Unavailable and NotStarted as Kafka does."""
+    """`nodes`, not to be measured, can be killed and started one by one. Raises Unavailable and NotStarted as Kafka does."""
 
     def __init__(self, properties: dict[str, str] | None = None) -> None:
-        self.nodes = [Kafka(node_id=number, heap_mb=384) for number in range(1, NODES + 1)]
+        self.nodes = [Kafka(node_id=number, heap_mb=384, brief=True) for number in range(1, NODES + 1)]
         voters = ",".join(f"{node.node_id}@127.0.0.1:{node.controller_port}" for node in self.nodes)
         for node in self.nodes:
             node.cluster_id = self.nodes[0].cluster_id

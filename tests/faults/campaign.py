@@ -7,6 +7,7 @@ import random
 import sys
 import time
 import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,30 @@ class Campaign:
             book = Book.make(self._folder, known(SHORT_EVENTS if self._short else FULL_EVENTS))
             self.outcome.source = book.known.source
             self._say(f"events from {book.known.source}")
-            for name in self._scenarios:
-                self._scenario(name, Stage(site, book, self._rng, self._say, RATE))
+            for names in self._together():
+                self._side_by_side(names, site, book)
             if self._harms:
                 self._mixture(site, book)
         self.outcome.minutes = round((time.monotonic() - self._begun) / 60, 1)
         return self.outcome
 
-    def _scenario(self, name: str, stage: Stage) -> None:
+    def _together(self) -> list[list[str]]:
+        """Scenarios that may run at the same time: those of one broker, which mostly wait; each of the others alone."""
+        light = [name for name in self._scenarios if name not in HEAVY]
+        return [light, *([name] for name in self._scenarios if name in HEAVY)]
+
+    def _side_by_side(self, names: list[str], site: Site, book: Book) -> None:
+        with ThreadPoolExecutor(max(1, len(names)), thread_name_prefix="scenario") as pool:
+            under_way = []
+            for name in names:
+                stage = Stage(site, book, random.Random(self._rng.random()), self._say, RATE)
+                under_way.append((name, pool.submit(SCENARIOS[name], stage)))
+            for name, future in under_way:
+                self._book(name, future)
+
+    def _book(self, name: str, future: Future[Findings]) -> None:
         try:
-            findings = SCENARIOS[name](stage)
+            findings = future.result()
         except Exception:
             self._failed(name)
             return

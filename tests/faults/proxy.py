@@ -72,33 +72,38 @@ class Proxy:
             self.delay_s = 0.0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._open:
-            writer.transport.abort()
-            return
+        """One connection, both ways, in one task that ends when both have ended."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.transport.abort()
             return
-        for source, sink in ((reader, back), (there, writer)):
-            self._pipes.add(sink)
-            task = asyncio.create_task(self._forward(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if not self._open:  # asked after the wait: the line may have been cut meanwhile
+            writer.transport.abort()
+            back.transport.abort()
+            return
+        async with asyncio.TaskGroup() as ways:
+            ways.create_task(self._forward(reader, back))
+            ways.create_task(self._forward(there, writer))
 
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Chunks keep their order; each leaves `delay_s` after it came, however many are on their way."""
         line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        sender = asyncio.create_task(self._send(line, sink))
+        self._pipes.add(sink)
         try:
-            while chunk := await source.read(CHUNK):
-                line.put_nowait((time.monotonic() + self.delay_s, chunk))
-        except OSError:
-            pass
-        line.put_nowait((time.monotonic() + self.delay_s, b""))
-        await sender
-        self._pipes.discard(sink)
-        sink.close()
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._send(line, sink))
+                with contextlib.suppress(OSError):
+                    while chunk := await source.read(CHUNK):
+                        line.put_nowait((time.monotonic() + self.delay_s, chunk))
+                line.put_nowait((time.monotonic() + self.delay_s, b""))
+        finally:
+            self._pipes.discard(sink)
+            sink.close()
 
     async def _send(self, line: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -116,8 +121,9 @@ class Proxy:
         self._pipes.clear()
 
     async def _close(self) -> None:
+        """Nobody listens, and no task is left: one that outlived the loop would complain wherever it is collected."""
         self._server.close()
         self._drop()
-        for task in list(self._tasks):
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

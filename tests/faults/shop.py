@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,9 @@ from streams.policy import Policy
 from tests.faults.events import Record
 
 STEP_S = 0.05
-READ_S = 60.0
+LOOK_S = 1.0
+BACKLOG = 6_000  # records that may wait for the workers
+READ_S = 180.0  # long, for a busy machine
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,10 @@ class Shop:
         for answer in admin.delete_records(asked).values():
             answer.result(timeout=30)
 
-    def committed(self) -> dict[int, int]:
-        """Committed source offset by partition."""
+    def committed(self, patience_s: float = READ_S) -> dict[int, int]:
+        """Committed source offset by partition. Raises KafkaException when the broker does not answer for so long."""
         tps = self._partitions(self.topics.behavior_events)
-        found = _patiently(lambda: self._watch.committed(tps, timeout=10))
+        found = _patiently(lambda: self._watch.committed(tps, timeout=10), patience_s)
         return {entry.partition: max(entry.offset, 0) for entry in found}
 
     def ends(self) -> dict[int, int]:
@@ -186,25 +189,40 @@ class Shop:
 
 
 class Stream(threading.Thread):
-    """Sends records at a steady rate until told to stop: the load under which harm is done."""
+    """Sends records at a steady rate until told to stop: the load under which harm is done.
+
+    Where the workers cannot keep up it waits for them, so that a busy machine has to do no more than a quiet one.
+    """
 
     def __init__(self, shop: Shop, records: Sequence[Record], rate: float) -> None:
         super().__init__(name="stream", daemon=True)
         self._shop, self._records, self._rate = shop, records, rate
         self._over = threading.Event()
+        self._done, self._look = 0, 0.0  # records that are committed, and when to ask again
         self.sent = 0
         self.problem = ""
 
     def run(self) -> None:
-        producer, begun = self._shop.producer(), time.monotonic()
+        producer, last, credit = self._shop.producer(), time.monotonic(), 0.0
         while not self._over.wait(STEP_S) and self.sent < len(self._records):
-            due = min(len(self._records), int((time.monotonic() - begun) * self._rate))
+            now = time.monotonic()
+            credit, last = min(credit + (now - last) * self._rate, self._room(now)), now
+            due = min(len(self._records), self.sent + int(credit))
             for record in self._records[self.sent : due]:
                 _produce(producer, self._shop.topics.behavior_events, record)
-            self.sent = max(self.sent, due)
+            credit -= due - self.sent
+            self.sent = due
             producer.poll(0)
         if left := producer.flush(120):
             self.problem = f"{left} events were not taken by the broker"
+
+    def _room(self, now: float) -> float:
+        """How many records may be sent; while the broker does not answer, as many as the last answer allows."""
+        if now >= self._look:
+            self._look = now + LOOK_S
+            with contextlib.suppress(KafkaException):
+                self._done = sum(self._shop.committed(patience_s=0.0).values())
+        return max(0.0, BACKLOG - (self.sent - self._done))
 
     def end(self) -> int:
         """Stop sending; returns how many records the broker has. Raises RuntimeError when it took fewer."""
@@ -224,9 +242,9 @@ def _produce(producer: Producer, topic: str, record: Record) -> None:
             producer.poll(0.1)
 
 
-def _patiently(ask: Callable[[], Any]) -> Any:
+def _patiently(ask: Callable[[], Any], seconds: float = READ_S) -> Any:
     """What a broker answers that may be away or not yet know what it is."""
-    end = time.monotonic() + READ_S
+    end = time.monotonic() + seconds
     while True:
         try:
             return ask()

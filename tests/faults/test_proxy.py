@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -76,6 +77,15 @@ def test_when_slow_it_takes_the_delay_each_way(proxy: Proxy):
         begun = time.monotonic()
         assert said_back(connection, b"slow") == b"slow"
         assert time.monotonic() - begun >= 0.2  # a sleep never ends early
+
+
+def test_closed_while_a_connection_is_open_it_leaves_no_task_behind(echo: int):
+    with Proxy(free_ports(1)[0], echo) as proxy:
+        connection = connect(proxy)
+        assert said_back(connection, b"open") == b"open"
+    with connection:
+        assert _is_dead(connection)
+    assert not asyncio.all_tasks(proxy._loop)
 
 
 def _is_dead(connection: socket.socket) -> bool:

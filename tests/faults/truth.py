@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from tests.faults.crashing_worker import spoiling
 from tests.faults.shop import Raw
 
 PORTION = 4_096
+PATCHING = threading.Lock()  # a patch is everybody's, and scenarios are judged side by side
 
 
 @dataclass
@@ -124,7 +126,7 @@ class Judge:
     def _apply(self, machine: Machine, events: Events) -> Any:
         """As workers do it whose model gives NaN for the same events; these leave the hidden state as it was."""
         featurize = spoiling(math.nan, self._spoiled.get("not_finite", math.nan))
-        with patch.object(sequences, "featurize", featurize):
+        with PATCHING, patch.object(sequences, "featurize", featurize):
             return machine.apply(events)
 
     def _decode(self, number: int, records: Sequence[Raw]) -> tuple[Events, list[tuple[int, int, str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -96,16 +97,22 @@ class Slot:
         if not marks or not self.running:
             return {}
         try:
-            with urllib.request.urlopen(marks[-1].split(HEALTH)[1].strip() + "/health", timeout=3) as page:
+            with _page(marks[-1].split(HEALTH)[1].strip() + "/health") as page:
                 return dict(json.loads(page.read()))
-        except urllib.error.HTTPError as page:
-            return dict(json.loads(page.read()))
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return {}
 
     def states(self) -> list[str]:
         """The state of each partition it has."""
         return [str(found["state"]) for found in self.health().get("partitions", {}).values()]
+
+
+def _page(url: str) -> Any:
+    """An open page, whatever its status."""
+    try:
+        return urllib.request.urlopen(url, timeout=3)
+    except urllib.error.HTTPError as page:
+        return page
 
 
 class Supervisor:
@@ -152,12 +159,14 @@ class Supervisor:
             with self._lock:
                 slot.held = False
 
-    def stop(self, seconds: float = 30.0) -> list[int]:
-        """SIGTERM to all; returns the exit codes. A worker that does not end in time is killed and counts as -9; one that
-        had not begun yet, because it was just started again, has nothing to drain and counts as 0."""
+    def stop(self, seconds: float = 60.0) -> list[int]:
+        """SIGTERM to all; returns the exit codes of those that should have run, or did. A worker that does not end in time
+        is killed and counts as -9; one that had not begun yet, because it was just started again, has nothing to drain
+        and counts as 0. How a process ended that was not wanted any more, a zombie or one killed, is no matter here."""
+        asked = [slot for slot in self.slots if slot.number < self._wanted or slot.running]
         self.scale(0)
         codes = []
-        for slot in self.slots:
+        for slot in asked:
             if slot.process is None:
                 continue
             try:

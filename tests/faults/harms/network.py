@@ -49,7 +49,11 @@ def transaction_time_out(run: Run) -> None:
                 "INTENTFLOW_SESSION_TIMEOUT_S": "15",
             }
         )
-        until(lambda: stopped(slot), f"the worker stopped in a transaction\n{run.workers.tail()}", STARTED_S)
+        until(
+            lambda: stopped(slot),
+            lambda: f"the worker stopped in a transaction\n{run.workers.tail()}",
+            STARTED_S,
+        )
         time.sleep(6.0)
         slot.signal(signal.SIGCONT)
     run.progress()
