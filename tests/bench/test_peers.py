@@ -138,7 +138,7 @@ def _create(settings: Settings, topic: str) -> None:
 
 
 def _wait(program: Program, predictions: str, events: int) -> None:
-    """Until it has committed so many events, or written so many predictions if it commits none."""
+    """Until it has done so many events, as `Program.progress` counts them."""
     progress = program.progress(predictions)
     end = time.monotonic() + LATE_S
     try:
