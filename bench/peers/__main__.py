@@ -65,7 +65,11 @@ def main() -> int:
         with kafka.Kafka(heap_mb=1024) as broker:
             for population, shoppers in POPULATIONS.items():
                 say(f"producing {options.events:,} events of {shoppers:,} shoppers")
-                site = Site(broker, folder, population, Workload(shoppers, options.events))
+                try:
+                    site = Site(broker, folder, population, Workload(shoppers, options.events))
+                except Exception as problem:
+                    _note(population, problem, errors)
+                    continue
                 for number, program in enumerate(_order(list(runs), options.rounds)):
                     _attempt(program, runs[program], site, number, found[population], errors)
     figures: dict[str, Any] = {
@@ -114,9 +118,9 @@ def _runs(options: argparse.Namespace, folder: Path, errors: dict[str, str]) -> 
 
 
 def _order(programs: list[str], rounds: int) -> list[str]:
-    """Every other round in reverse; among many the first comes once more at the end."""
+    """Every other round in reverse; of many the first comes last as well."""
     order = [name for turn in range(rounds) for name in (programs if turn % 2 == 0 else programs[::-1])]
-    return order + order[:1] if len(programs) > 2 else order
+    return order + order[:1] if len(programs) > 2 and rounds % 2 else order
 
 
 def _attempt(
@@ -131,11 +135,17 @@ def _attempt(
     try:
         figures = run(site, number)
     except Exception as problem:  # whatever it was, the others' figures must not go with it
-        say(f"{program} failed: {problem!r}")
-        errors[f"{program}_{site.name}"] = f"{type(problem).__name__}: {problem}"
+        _note(f"{program}_{site.name}", problem, errors)
         return
     found.setdefault(program, []).append(figures)
     say(f"{program}: {figures['events_per_s']:,.0f} events/s, {figures['cores_used']:.2f} cores")
+
+
+def _note(what: str, problem: Exception, errors: dict[str, str]) -> None:
+    """One line into the report, all of it to the terminal."""
+    say(f"{what} failed")
+    print(problem, file=sys.stderr)
+    errors[what] = f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
 def _mean(rounds: list[Figures]) -> Figures:
@@ -144,7 +154,7 @@ def _mean(rounds: list[Figures]) -> Figures:
         name: sum(one[name] for one in rounds) / len(rounds) if isinstance(value, int | float) else value
         for name, value in rounds[0].items()
     }
-    return mean | {"events_per_s_each_time": ", ".join(f"{one['events_per_s']:,.0f}" for one in rounds)}
+    return mean | {"events_per_s_each_time": " / ".join(f"{one['events_per_s']:,.0f}" for one in rounds)}
 
 
 def _bars(figures: dict[str, Any]) -> list[report.Bar]:
