@@ -33,7 +33,8 @@ The same job by every program, one after the other on the same topic: Avro in, a
 shopper in a store with a changelog (Bytewax: in memory with its sqlite recovery), one ONNX Runtime step per event, a
 prediction out; no policy. `many`: 100,000 shoppers, hardly two events of one in a row; `hot`: 2,000. Kafka Streams asks
 the model once for up to 512 records or 20 ms, with its record cache and without. Scores of all are held against the
-worker's. At-least-once Kafka Streams commits every 10 s, so that a rate can be read.
+worker's. Exactly once is counted by commits, at least once by what was written; at-least-once Kafka Streams commits
+every 10 s, as often as the worker writes checkpoints. Each program is one process; `cores_used` says what it took.
 """,
     "floor": """
 The floor is a program (`bench/minimal.py`) that does only what nobody can leave out, with the worker's two threads, its
@@ -114,7 +115,12 @@ def section(report: Report) -> str:
 def tables(figures: Mapping[str, Any]) -> list[str]:
     """Plain figures as a list, and side by side what was measured in the same way several times."""
     plain, grids = _sorted_out(figures, "")
-    lines = ["| figure | value |", "|---|---|", *(f"| {name} | {text(value)} |" for name, value in plain), ""]
+    lines = [
+        "| figure | value |",
+        "|---|---|",
+        *(f"| {name} | {_cell(value)} |" for name, value in plain),
+        "",
+    ]
     return (lines if plain else []) + [line for name, grid in grids for line in _side_by_side(name, grid)]
 
 
@@ -144,10 +150,12 @@ def _side_by_side(name: str, grid: Mapping[str, Mapping[str, Any]]) -> list[str]
     """The longer side of the grid goes down the page."""
     cells = {key: dict(flat(group)) for key, group in grid.items()}
     figures = list(next(iter(cells.values())))
-    across = figures if len(figures) < len(cells) else list(cells)
+    across = figures if len(figures) <= len(cells) else list(cells)
     down = list(cells) if across is figures else figures
     rows = (
-        " | ".join(text(cells[row][column] if across is figures else cells[column][row]) for column in across)
+        " | ".join(
+            _cell(cells[row][column] if across is figures else cells[column][row]) for column in across
+        )
         for row in down
     )
     return [
@@ -156,6 +164,11 @@ def _side_by_side(name: str, grid: Mapping[str, Mapping[str, Any]]) -> list[str]
         *(f"| {row} | {values} |" for row, values in zip(down, rows, strict=True)),
         "",
     ]
+
+
+def _cell(value: Any) -> str:
+    """A figure in one cell of a table, also when it is somebody's error message."""
+    return text(value).replace("|", "\\|").replace("\n", " ")
 
 
 def reports(folder: Path = RESULTS) -> list[Report]:

@@ -32,6 +32,7 @@ from schemas.topics import Topics
 from tests.brokers import kafka
 
 EVENTS_PER_SHOPPER = 100
+FULL_SHOPPERS = 50_000
 HOT_SHARE = 0.65  # of the shoppers; the rows of the others are in RocksDB
 TICK_S = 0.5
 LIMIT_S = 600.0  # for one slice
@@ -187,9 +188,17 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _rows(shoppers: int) -> dict[str, int]:
-    """Settings under which some of the shoppers do not fit into memory; a partition holds two batches at least."""
+    """Settings under which some of the shoppers do not fit into memory; a partition holds two batches at least.
+
+    With few shoppers RocksDB's write buffers are small as well: they have to be full before memory can be flat.
+    """
     hot = round(shoppers * HOT_SHARE)
-    return {"hot_rows": hot, "batch_records": max(64, min(4096, hot // 8))}
+    buffer = int(Settings.model_fields["write_buffer_bytes"].default)
+    return {
+        "hot_rows": hot,
+        "batch_records": max(64, min(4096, hot // 8)),
+        "write_buffer_bytes": min(buffer, max(MIB, buffer * shoppers // FULL_SHOPPERS)),
+    }
 
 
 def _options() -> argparse.Namespace:

@@ -22,6 +22,7 @@ from streams.sequences import Sequences
 # Peers keep their state in half precision between two events, which changes a score by 1e-6 here; to forget the state
 # changes it by 2e-3.
 CLOSE = 1e-4
+SHARED = 0.5  # of the predictions compared, at least
 ANSWER_S = 30.0
 
 Scored = dict[str, np.ndarray]  # event id -> scores of the tasks, then the survival curve
@@ -53,12 +54,12 @@ def written(settings: Settings, topic: str, events: int) -> Scored:
 
 
 def difference(wanted: Scored, found: Scored) -> float:
-    """The largest difference of a score; RuntimeError when predictions are of other events than those sent first.
+    """The largest difference of a score; RuntimeError when most predictions are of other events than those sent first.
 
-    Some may: a peer need not give out all its partitions' events in the order in which they went in.
+    Some may be: a peer need not give out all its partitions' events in the order in which they went in.
     """
     both = wanted.keys() & found.keys()
-    if len(both) < max(0.9 * len(found), 1):
+    if len(both) <= SHARED * len(found):
         raise RuntimeError(f"of the first {len(found)} predictions only {len(both)} are of the first events")
     return float(max(np.abs(wanted[event] - found[event]).max() for event in both))
 

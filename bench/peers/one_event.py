@@ -6,11 +6,13 @@ holds the inputs equal), but for one event at a time, with scalar arithmetic whe
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
+import struct
 import time
-import uuid
 from operator import mul
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,31 +31,39 @@ _TURN = 2 * math.pi
 _DAY_MS = 86_400_000
 _PURCHASE = _TYPES["purchase"]
 
+_COUNTERS = struct.Struct("<5q4f")
+_EVENT = struct.Struct("<qIIfBB")  # time, item, category, price, type, device
 
-def row_dtype(ring: int, state: int) -> np.dtype[np.void]:
-    """Counters, the ids and events of the last `ring` events, and the model's state in half precision."""
-    event = [
-        ("time", "<i8"),
-        ("item", "<u4"),
-        ("category", "<u4"),
-        ("price", "<f4"),
-        ("type", "u1"),
-        ("device", "u1"),
-    ]
-    return np.dtype(
-        [
-            ("previous", "<i8"),
-            ("first", "<i8"),
-            ("events", "<i8"),
-            ("sessions", "<i8"),
-            ("purchase", "<i8"),
-            ("gap", "<f4"),
-            ("baskets", "<f4", (len(FADING_DAYS),)),
-            ("ids", "<u8", (ring,)),
-            ("ring", event, (ring,)),
-            ("hidden", "<f2", (state,)),
-        ]
-    )
+
+class Counters(NamedTuple):
+    """What stands first in a shopper's row. Times in ms, 0 = none; the gap in days."""
+
+    previous: int
+    first: int
+    events: int
+    sessions: int
+    purchase: int
+    gap: float
+    week: float  # baskets so far, fading with the half-lives FADING_DAYS
+    month: float
+    quarter: float
+
+
+class Layout:
+    """A row's bytes: counters, the ids and events of the last `ring` events, and the model's state in half precision."""
+
+    def __init__(self, ring: int, state: int) -> None:
+        self.ring, self.state = ring, state
+        self.ids = struct.Struct(f"<{ring}Q")
+        self.ring_at = _COUNTERS.size + self.ids.size
+        self.state_at = self.ring_at + ring * _EVENT.size
+        self.size = self.state_at + 2 * state
+
+    def id_at(self, place: int) -> int:
+        return _COUNTERS.size + 8 * place
+
+    def event_at(self, place: int) -> int:
+        return self.ring_at + _EVENT.size * place
 
 
 class Named(Protocol):
@@ -69,20 +79,27 @@ class OneEvent:
     """Scores events one at a time. Rows go in and out as bytes, as a stream processor's store holds them."""
 
     def __init__(self, model: Engine | Named, spec: FeatureSpec, ring: int) -> None:
-        self._model, self._spec, self._ring = model, spec, ring
-        self._dtype = row_dtype(ring, model.state_size)
-        self._empty = np.zeros(1, self._dtype).tobytes()
+        self._model, self._spec = model, spec
+        self._layout = Layout(ring, model.state_size)
 
     def score(self, stored: bytes | None, event: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
         """The shopper's row after the event, and the prediction (None for a double)."""
-        row = np.frombuffer(bytearray(stored or self._empty), self._dtype)[0]
-        event_id = text_hash(event["event_id"])
-        if (row["ids"] == event_id).any():
-            return stored or self._empty, None
-        ids, dense = self.inputs(row, event)
-        scores, hidden = self._predict(ids, dense, row["hidden"])
-        self._advance(row, event, event_id, hidden)
-        return row.tobytes(), self._prediction(event, scores)
+        layout, event_id = self._layout, text_hash(event["event_id"])
+        row = bytearray(stored or layout.size)
+        if event_id in layout.ids.unpack_from(row, _COUNTERS.size):
+            return bytes(row), None
+        before = Counters._make(_COUNTERS.unpack_from(row))
+        after = self._advanced(before, event)
+        ids, dense = self.inputs(before, after, event)
+        hidden = np.frombuffer(row, np.float16, offset=layout.state_at)
+        scores, hidden[:] = self._predict(ids, dense, hidden)
+        place = before.events % layout.ring
+        _COUNTERS.pack_into(row, 0, *after)
+        struct.pack_into("<Q", row, layout.id_at(place), event_id)
+        price = event["price"] or 0.0
+        item, category = short_hash(event["item_id"]), short_hash(event["category_id"])
+        _EVENT.pack_into(row, layout.event_at(place), event["event_time"], item, category, price, *ids[2:])
+        return bytes(row), self._prediction(event, scores)
 
     def _predict(self, ids: list[int], dense: list[float], hidden: np.ndarray) -> tuple[Scores, np.ndarray]:
         """Scores of one event and the state after it, by two calls of an Engine."""
@@ -91,13 +108,15 @@ class OneEvent:
         )
         return self._model.heads(trunk), after[0]
 
-    def inputs(self, row: Any, event: dict[str, Any]) -> tuple[list[int], list[float]]:
+    def inputs(
+        self, before: Counters, after: Counters, event: dict[str, Any]
+    ) -> tuple[list[int], list[float]]:
         """ids and dense inputs of the event, as models.featurizer.featurize makes them."""
-        spec, at, count = self._spec, event["event_time"], int(row["events"])
-        sessions, since, tenure = int(row["sessions"]), 0.0, 0.0
+        spec, at, count, sessions = self._spec, event["event_time"], before.events, before.sessions
+        since = tenure = 0.0
         if count:
-            since = max(at - int(row["previous"]), 0) / 1000
-            tenure = max(at - int(row["first"]), 0) / 1000 / _DAY_S
+            since = max(at - before.previous, 0) / 1000
+            tenure = max(at - before.first, 0) / 1000 / _DAY_S
         price, quantity = event["price"], float(np.float16(event["quantity"] or 0.0))
         hour, day = at // 60_000 % 1440 / 1440, (at // 86_400_000 + 3) % 7 / 7
         dense = [
@@ -106,7 +125,7 @@ class OneEvent:
             math.log1p(quantity) / 3.0,
             math.log1p(min(since, 1e9)) / 8.0,
             float(count == 0),
-            float(self._opens_session(row, at)),
+            float(after.sessions > sessions),
             math.log1p(count) / 8.0,
             math.log1p(sessions) / 5.0,
             math.log1p(min(tenure, 1e5)) / 5.0,
@@ -115,7 +134,7 @@ class OneEvent:
             math.cos(_TURN * hour),
             math.sin(_TURN * day),
             math.cos(_TURN * day),
-            *self._buying(row, event),
+            *_buying(after, at),
         ]
         ids = [
             _bucket(short_hash(event["item_id"]), spec.item_buckets),
@@ -125,53 +144,32 @@ class OneEvent:
         ]
         return ids, dense
 
-    def _bought(self, row: Any, event: dict[str, Any]) -> tuple[int, float, list[float]]:
-        """Latest purchase, gap before it and fading basket counts, with this event counted in."""
-        latest, gap, baskets = int(row["purchase"]), float(row["gap"]), row["baskets"].tolist()
+    def _advanced(self, before: Counters, event: dict[str, Any]) -> Counters:
+        """The counters after the event."""
         at = event["event_time"]
-        if _TYPES.get(event["event_type"], 0) != _PURCHASE or at <= latest:
-            return latest, gap, baskets
-        days = (at - latest) / _DAY_MS if latest else 0.0
-        opened = not latest or days > self._spec.session_gap_s / _DAY_S
-        baskets = [n * 2 ** (-days / half) + opened for n, half in zip(baskets, FADING_DAYS, strict=True)]
-        return at, days if opened else gap, baskets
-
-    def _buying(self, row: Any, event: dict[str, Any]) -> list[float]:
-        latest, gap, baskets = self._bought(row, event)
-        days = max(event["event_time"] - latest, 0) / _DAY_MS if latest else 0.0
-        faded = [n * 2 ** (-days / half) for n, half in zip(baskets, FADING_DAYS, strict=True)]
-        return [
-            float(latest > 0),
-            math.log1p(min(days, 1e4) * 24.0) / 6.0,
-            math.log1p(min(gap, 1e4) * 24.0) / 6.0,
-            *(math.log1p(n) / scale for n, scale in zip(faded, (2.0, 3.0, 4.0), strict=True)),
-        ]
-
-    def _opens_session(self, row: Any, at: int) -> bool:
-        return not row["events"] or at - int(row["previous"]) > self._spec.session_gap_s * 1000
-
-    def _advance(self, row: Any, event: dict[str, Any], event_id: int, hidden: np.ndarray) -> None:
-        at, place = event["event_time"], int(row["events"]) % self._ring
-        row["sessions"] += self._opens_session(row, at)
-        row["purchase"], row["gap"], row["baskets"] = self._bought(row, event)
-        row["previous"] = max(int(row["previous"]), at)
-        row["first"] = row["first"] or at
-        row["events"] += 1
-        row["ids"][place] = event_id
-        row["ring"][place] = (
-            at,
-            short_hash(event["item_id"]),
-            short_hash(event["category_id"]),
-            event["price"] or 0.0,
-            _TYPES.get(event["event_type"], 0),
-            _DEVICES.get(event["device"], 0),
+        latest, gap, *baskets = before[4:]
+        if _TYPES.get(event["event_type"], 0) == _PURCHASE and at > latest:
+            days = (at - latest) / _DAY_MS if latest else 0.0
+            opened = not latest or days > self._spec.session_gap_s / _DAY_S
+            baskets = [n * 2 ** (-days / half) + opened for n, half in zip(baskets, FADING_DAYS, strict=True)]
+            latest, gap = at, days if opened else gap
+        return Counters(
+            max(before.previous, at),
+            before.first or at,
+            before.events + 1,
+            before.sessions + self._opens_session(before, at),
+            latest,
+            gap,
+            *baskets,
         )
-        row["hidden"] = hidden
+
+    def _opens_session(self, before: Counters, at: int) -> bool:
+        return not before.events or at - before.previous > self._spec.session_gap_s * 1000
 
     def _prediction(self, event: dict[str, Any], scores: Any) -> dict[str, Any]:
         model = self._model
         return {
-            "prediction_id": str(uuid.uuid5(NAMESPACE, f"prediction:{event['event_id']}")),
+            "prediction_id": _prediction_id(event["event_id"]),
             "event_id": event["event_id"],
             "user_id": event["user_id"],
             "event_time": event["event_time"],
@@ -182,6 +180,26 @@ class OneEvent:
             "next_categories": [model.categories[at] for at in scores.top[0].tolist()],
             "next_category_scores": scores.top_scores[0].tolist(),
         }
+
+
+def _buying(after: Counters, at: int) -> list[float]:
+    """The last six dense inputs, with this event counted in."""
+    days = max(at - after.purchase, 0) / _DAY_MS if after.purchase else 0.0
+    faded = [n * 2 ** (-days / half) for n, half in zip(after[6:], FADING_DAYS, strict=True)]
+    return [
+        float(after.purchase > 0),
+        math.log1p(min(days, 1e4) * 24.0) / 6.0,
+        math.log1p(min(after.gap, 1e4) * 24.0) / 6.0,
+        *(math.log1p(n) / scale for n, scale in zip(faded, (2.0, 3.0, 4.0), strict=True)),
+    ]
+
+
+def _prediction_id(event_id: str) -> str:
+    """uuid5 of "prediction:<event id>"; the uuid module takes five times as long."""
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + f"prediction:{event_id}".encode()).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def text_hash(text: str | None) -> int:
@@ -195,6 +213,7 @@ def text_hash(text: str | None) -> int:
     return mixed ^ mixed >> 33 or 1
 
 
+@functools.lru_cache(1 << 17)  # of items and categories, which come again
 def short_hash(text: str | None) -> int:
     """models.events.short_hash of one text."""
     wide = text_hash(text)

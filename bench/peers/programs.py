@@ -14,6 +14,7 @@ from tests.brokers.maven import program
 from tests.brokers.process import Child
 
 HEAP = "-Xmx1536m"
+EXACTLY_ONCE, AT_LEAST_ONCE = "exactly once", "at least once"
 CACHE_MIB = 256  # of Kafka Streams: room for the rows of 100,000 shoppers, as the worker has it
 
 Command = Callable[[str], list[str]]  # job file -> command line
@@ -24,14 +25,12 @@ class Peer:
     """A program that does the worker's job.
 
     prepare: builds what it runs in and returns its command; raises tests.brokers.Unavailable.
-    commits: it commits offsets to its consumer group. Else its progress is read off what it wrote.
     in_jvm: the work is done by a Java process that it starts.
     """
 
     name: str
     guarantee: str
     prepare: Callable[[], Command]
-    commits: bool = True
     in_jvm: bool = False
 
 
@@ -72,14 +71,14 @@ def _pyflink() -> Command:
 
 
 PEERS = (
-    Peer("plain_faust", "at least once", _own_python("plain_faust")),
-    Peer("kafka_streams", "exactly once", _kafka_streams("exactly_once_v2", 0)),
-    Peer("kafka_streams_cached", "exactly once", _kafka_streams("exactly_once_v2", CACHE_MIB)),
-    Peer("quix", "at least once", _python("quix", "with_quix")),
-    Peer("kafka_streams_alo", "at least once", _kafka_streams("at_least_once", 0)),
-    Peer("kafka_streams_alo_cached", "at least once", _kafka_streams("at_least_once", CACHE_MIB)),
-    Peer("bytewax", "at least once", _python("bytewax", "with_bytewax"), commits=False),
-    Peer("pyflink", "at least once", _pyflink, in_jvm=True),
+    Peer("plain_faust", AT_LEAST_ONCE, _own_python("plain_faust")),
+    Peer("kafka_streams", EXACTLY_ONCE, _kafka_streams("exactly_once_v2", 0)),
+    Peer("kafka_streams_cached", EXACTLY_ONCE, _kafka_streams("exactly_once_v2", CACHE_MIB)),
+    Peer("quix", AT_LEAST_ONCE, _python("quix", "with_quix")),
+    Peer("kafka_streams_alo", AT_LEAST_ONCE, _kafka_streams("at_least_once", 0)),
+    Peer("kafka_streams_alo_cached", AT_LEAST_ONCE, _kafka_streams("at_least_once", CACHE_MIB)),
+    Peer("bytewax", AT_LEAST_ONCE, _python("bytewax", "with_bytewax")),
+    Peer("pyflink", AT_LEAST_ONCE, _pyflink, in_jvm=True),
 )
 
 
@@ -97,16 +96,18 @@ class Program(Running):
         return (_java_child(own) or own) if self.peer.in_jvm else own
 
     def progress(self, predictions: str) -> Committed:
-        """What tells how far it is, in events."""
-        return (
-            Committed(self.settings, self.group)
-            if self.peer.commits
-            else Written(self.settings, self.group, predictions)
-        )
+        """What tells how far it is, in events.
+
+        Exactly once, what is committed counts. At least once a program commits every few seconds, each of its tasks at
+        its own time, or not at all: what it wrote is the smoother clock, and to its favour.
+        """
+        if self.peer.guarantee == EXACTLY_ONCE:
+            return Committed(self.settings, self.group)
+        return Written(self.settings, self.group, predictions)
 
 
 class Written(Committed):
-    """Progress of a program that keeps its offsets to itself: the predictions that it wrote."""
+    """Progress as the predictions that a program wrote."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         super().__init__(settings, f"{group}-watch")

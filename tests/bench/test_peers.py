@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.deployment import untrained_release
 from bench.peers import agreement, environments
-from bench.peers.__main__ import RATIOS, _bars
+from bench.peers.__main__ import RATIOS, _attempt, _bars, _mean, _order
 from bench.peers.export import export, graph, job
 from bench.peers.job import Job
+from bench.peers.measure import Figures
 from bench.peers.one_call import OneCall, user
 from bench.peers.one_event import OneEvent
 from bench.peers.programs import PEERS, Peer, Program
+from bench.peers.site import Site
 from bench.workload import Workload, produce
 from models import promotion
 from models.engine import load
@@ -66,6 +70,31 @@ def test_scores_of_other_events_are_no_agreement():
     with pytest.raises(RuntimeError, match="only 1 are of the first events"):
         agreement.difference(scores, {"a": np.zeros(3), "c": np.zeros(3)})
     assert agreement.difference(scores, {"a": np.full(3, 0.25)}) == pytest.approx(0.25)
+
+
+def test_a_program_that_fails_leaves_the_figures_of_the_others(capsys: pytest.CaptureFixture[str]):
+    found: dict[str, list[Figures]] = {}
+    errors: dict[str, str] = {}
+
+    def fails(site: Site, number: int) -> Figures:
+        raise FileNotFoundError("/proc/1/stat\nand its log")
+
+    def works(site: Site, number: int) -> Figures:
+        return {"events_per_s": 100.0 + 100 * number, "cores_used": 1.0, "guarantee": ""}
+
+    site = cast("Site", SimpleNamespace(name="many"))
+    for number, (name, run) in enumerate([("a", works), ("b", fails), ("a", works)]):
+        _attempt(name, run, site, number, found, errors)
+    assert errors == {"b_many": "FileNotFoundError: /proc/1/stat"}
+    assert "and its log" in capsys.readouterr().err
+    assert _mean(found["a"])["events_per_s"] == 200.0
+    assert _mean(found["a"])["events_per_s_each_time"] == "100 / 300"
+
+
+def test_the_worker_comes_first_and_last():
+    assert _order(["a", "b", "c"], 1) == ["a", "b", "c", "a"]
+    assert _order(["a", "b", "c"], 2) == ["a", "b", "c", "c", "b", "a"]
+    assert _order(["a"], 1) == ["a"]
 
 
 def test_every_peer_has_a_bar():
@@ -138,7 +167,7 @@ def _create(settings: Settings, topic: str) -> None:
 
 
 def _wait(program: Program, predictions: str, events: int) -> None:
-    """Until it has committed so many events, or written so many predictions if it commits none."""
+    """Until it has done so many events, as `Program.progress` counts them."""
     progress = program.progress(predictions)
     end = time.monotonic() + LATE_S
     try:
