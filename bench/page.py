@@ -25,8 +25,8 @@ ABOUT = {
 One worker and Apache Kafka on the same machine. **Saturation**: a backlog of events, hardly two of one shopper in a
 row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions committed, after
 start-up and with checkpoints going on. **Plain Faust** does the same job event by event on the same topic, from the same
-release, at least once; it decides and checks nothing. `commit` overlaps with compute: while one partition's transaction
-is under way, another partition computes.
+release, at least once; it decides and checks nothing. `commit` overlaps with compute: while a transaction is under way,
+the next pass computes.
 """,
     "peers": """
 The same job by every program, one after the other on the same topic: Avro in, a ring of 50 and the LSTM's state per

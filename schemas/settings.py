@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         4096,
         ge=1,
         le=65_536,
-        description="Most records in one batch of one partition: larger is faster, smaller answers sooner.",
+        description="Most records in one turn of a worker, over all its partitions: larger is faster, smaller answers sooner.",
     )
     fetch_max_wait_ms: int = Field(
         5,
