@@ -92,8 +92,7 @@ def short_hash(strings: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint32]:
 
 
 def _short(wide: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    short = wide.astype(np.uint32)
-    short[(short == 0) & (wide != 0)] = 1
+    short: npt.NDArray[np.uint32] = np.maximum(wide.astype(np.uint32), wide != 0)
     return short
 
 
@@ -216,8 +215,7 @@ def _finish(sums: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint64]) -> np
     sums ^= sums >> np.uint64(33)
     sums *= np.uint64(0xC4CEB9FE1A85EC53)
     sums ^= sums >> np.uint64(33)
-    sums[sums == 0] = 1
-    return sums
+    return np.maximum(sums, np.uint64(1), out=sums)
 
 
 def _times(column: pa.Array) -> npt.NDArray[np.int64]:

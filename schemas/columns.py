@@ -1,4 +1,4 @@
-"""Avro bodies to Arrow columns of the current schema and back: the two ways, and which one a writer's schema takes.
+"""Avro values to Arrow columns of the current schema and back: the two ways, and which one a writer's schema takes.
 
 *Bulk* is one `pyruhvro` call for all records. *Rows* is fastavro record by record, with the Avro specification's
 resolution; it serves what pyruhvro cannot (bytes, fixed, unions beyond nullable, recursion) and writers whose
