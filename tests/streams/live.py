@@ -163,8 +163,13 @@ class Partition:
                     self.store.write({}, {key: value}, done)
 
     def process(self, batch: list[Any], local_write: bool = True) -> Work:
-        (work,) = self.passing.process([(self.shoppers, batch)])
+        work = self.compute(batch)
         self.finish(work, local_write)
+        return work
+
+    def compute(self, batch: list[Any]) -> Work:
+        """The pass alone; works are finished in the order of their passes, and the next may compute before."""
+        (work,) = self.passing.process([(self.shoppers, batch)])
         return work
 
     def idle(self, offset: int) -> Work:

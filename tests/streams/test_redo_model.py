@@ -108,8 +108,22 @@ class RedoModel(RuleBasedStateMachine):
     @precondition(lambda self: self.position < len(self.log))
     @rule(size=BATCH)
     def crash_before_the_commit(self, size: int) -> None:
-        self.hurt.passing.process([(self.hurt.shoppers, self._take(size))])
+        self.hurt.compute(self._take(size))
         self.position = self.hurt.crash()
+
+    @precondition(lambda self: self.position + 1 < len(self.log))
+    @rule(size=st.integers(1, 3), seconds=st.integers(0, 6), crash=st.booleans(), local_write=st.booleans())
+    def batch_that_computes_while_the_one_before_is_committed(
+        self, size: int, seconds: int, crash: bool, local_write: bool
+    ) -> None:
+        first = self.hurt.compute(self._take(min(size, len(self.log) - self.position - 1)))
+        self.now += seconds
+        second = self.hurt.compute(self._take(ROWS))
+        self.hurt.finish(first, local_write or not crash)
+        if crash:
+            self.position = self.hurt.crash()
+        else:
+            self.hurt.finish(second)
 
     @precondition(lambda self: self.position < len(self.log))
     @rule(size=BATCH)
@@ -198,14 +212,13 @@ class RedoModel(RuleBasedStateMachine):
             return
         for partition in self.alone:
             partition.begin()
-            partition.passing.process(
-                [(partition.shoppers, self.log)]
-            )  # in one go, and nothing of it is kept
+            partition.compute(self.log)  # in one go, and nothing of it is kept
         for user in users:
             by_release = {redo.hash_of(partition): partition.row(user) for partition in self.alone}
             redo.check_row(self.hurt.row(user), by_release, self.swapped)
 
 
+@pytest.mark.timeout(900)  # hundreds of stores are opened; on a busy machine that takes minutes
 def test_whatever_harm_falls_where_state_and_outputs_are_those_of_a_calm_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
