@@ -6,7 +6,6 @@ Each returns its findings; SCENARIOS has them by name.
 from __future__ import annotations
 
 import random
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +161,7 @@ def retention_too_short(stage: Stage) -> Findings:
         slot.start(INTENTFLOW_CHECKPOINT_INTERVAL_S="0.5")
         until(lambda: shop.lag() == 0, lambda: f"1,500 events committed\n{slot.said()[-2000:]}", WAIT_S)
         until(lambda: _redo(shop) == shop.ends(), "checkpoints of idle partitions, at their ends", WAIT_S)
-        slot.signal(signal.SIGTERM)
+        slot.end()
         _ended(slot)
         shop.delete_until(shop.ends())
         shop.send(records[1_500:])

@@ -40,7 +40,7 @@ class Slot:
         self.process: subprocess.Popen[bytes] | None = None
         self.held = False  # a harm has it: do not start it again
         self.variables: Mapping[str, str] = {}  # of every process in this slot
-        self.started_at = 0.0
+        self.ending = False  # its process was asked to
         self._log_from = 0
 
     @property
@@ -66,7 +66,13 @@ class Slot:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        self.started_at = time.monotonic()
+        self.ending = False
+
+    def end(self) -> None:
+        """SIGTERM, once: a second one may come when the process has drained and handles no signal any more."""
+        if not self.ending:
+            self.ending = True
+            self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         if self.running:
@@ -146,7 +152,7 @@ class Supervisor:
         with self._lock:
             self._wanted = wanted
             for slot in self.slots[wanted:]:
-                slot.signal(signal.SIGTERM)
+                slot.end()
 
     @contextlib.contextmanager
     def holding(self, slot: Slot) -> Iterator[Slot]:

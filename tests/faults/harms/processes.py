@@ -62,7 +62,7 @@ def zombie(run: Run) -> None:
         run.progress()
         second.signal(signal.SIGCONT)
         run.pause(2.0, 6.0)  # it finds out, and ends or joins again
-        second.signal(signal.SIGTERM)
+        second.end()
         with contextlib.suppress(subprocess.TimeoutExpired):
             assert second.process is not None
             second.process.wait(20)
@@ -74,7 +74,7 @@ def terminate(run: Run) -> None:
     with run.workers.holding(alone(run)) as slot:
         run.pause(0.0, 2.0)
         begun = time.monotonic()
-        slot.signal(signal.SIGTERM)
+        slot.end()
         assert slot.process is not None
         try:
             code = slot.process.wait(DRAINED_S)
