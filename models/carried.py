@@ -166,4 +166,4 @@ def _finite_step(engine: Engine, ids: Ints, dense: Floats, hidden: Floats) -> tu
 
 def finite(rows: Floats) -> Finite:
     """Which rows (N,) of (N, K) have numbers throughout: one that is none makes its row's sum none, too."""
-    return cast(Finite, np.isfinite(np.einsum("ij->i", rows)))  # .sum(1) takes twice as long
+    return cast(Finite, np.isfinite(np.add.reduce(rows, axis=1)))

@@ -61,24 +61,29 @@ ID_COLUMNS: tuple[str, ...] = ("item", "category", "type", "device")
 FADING_DAYS = (7.0, 30.0, 90.0)
 
 _HALVES = np.dtype([("visits", "V24"), ("buying", "V24")])  # of CONTEXT
-_SCALES = np.ones(len(DENSE), np.float32)  # what each column is divided by
-for _name, _scale in {
-    "log_price": 5.0,
-    "log_quantity": 3.0,
-    "log_since_previous": 8.0,
-    "log_events": 8.0,
-    "log_sessions": 5.0,
-    "log_tenure": 5.0,
-    "log_session_interval": 4.0,
-    "log_since_purchase": 6.0,
-    "log_purchase_gap": 6.0,
-    "log_baskets_week": 2.0,
-    "log_baskets_month": 3.0,
-    "log_baskets_quarter": 4.0,
-}.items():
-    _SCALES[DENSE.index(_name)] = _scale
+# Columns in the order they are computed. First the logarithms: the most that counts, and what the logarithm is divided by.
+_LOGS: dict[str, tuple[float, float]] = {
+    "log_price": (1e8, 5.0),
+    "log_quantity": (65504.0, 3.0),
+    "log_purchase_gap": (24e4, 6.0),  # hours, as the next
+    "log_since_purchase": (24e4, 6.0),
+    "log_since_previous": (1e9, 8.0),  # seconds
+    "log_tenure": (1e5, 5.0),  # days, as the next
+    "log_session_interval": (1e5, 4.0),
+    "log_events": (np.inf, 8.0),
+    "log_sessions": (np.inf, 5.0),
+    "log_baskets_week": (np.inf, 2.0),
+    "log_baskets_month": (np.inf, 3.0),
+    "log_baskets_quarter": (np.inf, 4.0),
+}
+_COMPUTED = (*_LOGS, *(name for name in DENSE if name not in _LOGS))
+_PLACES = np.array([_COMPUTED.index(name) for name in DENSE])
+_MOST = np.array([most for most, _ in _LOGS.values()], np.float32)[:, None]
+_SCALES = np.array([_LOGS.get(name, (0.0, 1.0))[1] for name in DENSE], np.float32)
+_UNITS = np.array([3_600_000, 1000, 86_400_000], np.float32)[:, None]  # ms of an hour, a second, a day
 _FADING = -np.array(FADING_DAYS)
-_FADING_F4 = _FADING.astype(np.float32)[:, None]
+_FADING_HOURS = (24.0 * _FADING).astype(np.float32)[:, None]
+
 _DAY_S = 86_400.0
 _DAY_MS = 86_400_000
 _PURCHASE = EVENT_TYPES.index("purchase")
@@ -137,6 +142,8 @@ def context_within(shopper: Array, events: Array, start: Array, spec: FeatureSpe
     if not len(events):
         return np.zeros(0, CONTEXT)
     first, heads, segment = _segments(shopper)
+    if len(heads) == len(events):
+        return start.take(shopper)  # one event each, as in most small batches
     before, times = start.take(shopper[heads]), events["time"].copy()
     known = before["events"] > 0
     context = before.take(segment)
@@ -203,15 +210,21 @@ def featurize(events: Array, context: Array, spec: FeatureSpec) -> Features:
     ids[:, 2] = events["type"]
     ids[:, 3] = events["device"]
     times = events["time"].copy()
-    columns = np.empty(
-        (len(DENSE), len(events)), np.float32
-    )  # one after the other: what is computed is contiguous
-    _money(events, columns[0:3])
-    _past(times, context, spec, columns[3:10])
-    _clock(times, columns[10:14])
-    _buying(events["type"], times, context, spec, columns[14:20])
+    columns = np.empty((len(DENSE), len(events)), np.float32)  # in the order of _COMPUTED
+    logs, flags, clock, purchased = columns[:12], columns[12:15], columns[15:19], columns[19]
+    _money(events, logs[0:2], flags[0])
+    latest = _bought(events["type"], times, context, spec, logs[2], logs[9:12])
+    _past(times, latest, context, logs)
+    count = context["events"]
+    flags[1] = count == 0
+    flags[2] = _opens_session(times, context["previous_time"], count, spec)
+    _clock(times, clock)
+    purchased[:] = latest > 0
+    np.fmax(logs, 0.0, out=logs)  # a quantity that is none counts as 0
+    np.fmin(logs, _MOST, out=logs)
+    np.log1p(logs, out=logs)
     dense = np.empty((len(events), len(DENSE)), np.float32)
-    np.divide(columns.T, _SCALES, out=dense)
+    np.divide(columns.take(_PLACES, axis=0).T, _SCALES, out=dense)
     return Features(ids, dense)
 
 
@@ -302,68 +315,45 @@ def bucket(hashes: Array, buckets: int) -> Array:
     return cast(Array, rows)
 
 
-# The functions below each fill some columns of DENSE, the logarithms among them not yet scaled; out: float32 (columns, N).
+def _money(events: Array, out: Array, known: Array) -> None:
+    """Price and quantity, which may be NaN, into out (2, N)."""
+    finite = np.isfinite(events["price"])
+    known[:], out[0], out[1] = finite, 0.0, events["quantity"]
+    np.copyto(out[0], events["price"], where=finite)
 
 
-def _money(events: Array, out: Array) -> None:
-    known = np.isfinite(events["price"])
-    out[0], out[1] = 0.0, known
-    np.maximum(events["price"], 0.0, out=out[0], where=known)
-    np.minimum(out[0], 1e8, out=out[0])
-    np.log1p(out[0], out=out[0])
-    out[2] = events["quantity"]
-    np.fmax(out[2], 0.0, out=out[2])  # none is 0, too
-    np.fmin(out[2], 65504.0, out=out[2])
-    np.log1p(out[2], out=out[2])
-
-
-def _past(times: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
-    """Recency, frequency and tenure. Times that run backwards (late events) count as no time passed."""
-    count = context["events"]
-    known = count > 0
-    out[0] = _elapsed(times, context["previous_time"], known)
-    out[0] /= 1000.0
-    np.minimum(out[0], 1e9, out=out[0])
-    out[1] = ~known
-    out[2] = _opens_session(times, context["previous_time"], count, spec)
-    out[3] = count
-    out[4] = context["sessions"]
-    tenure_days = out[5]
-    tenure_days[:] = _elapsed(times, context["first_time"], known)
-    tenure_days /= _DAY_MS
-    # Mean days from session to session, the rate at which this shopper comes; 0 until there is a second
-    # session.
-    np.divide(tenure_days, np.maximum(out[4] - 1.0, 1.0), out=out[6])
-    np.minimum(out[5:7], 1e5, out=out[5:7])
-    np.log1p(out[0], out=out[0])
-    np.log1p(out[3:7], out=out[3:7])
-
-
-def _buying(types: Array, times: Array, context: Array, spec: FeatureSpec, out: Array) -> None:
-    """Recency and frequency of purchases, this event's own counted in."""
-    latest, gap, baskets = context["purchase_time"].copy(), out[2], out[3:6]
+def _bought(
+    types: Array, times: Array, context: Array, spec: FeatureSpec, gap: Array, baskets: Array
+) -> Array:
+    """Gap in hours (N,) and baskets (3, N) as of the latest purchase, this event's own counted in, into gap and baskets;
+    returns its time (N,), 0 = none."""
+    latest = context["purchase_time"].copy()
     gap[:], baskets[:] = context["purchase_gap"], context["baskets"].T
     rows = _moving(types, times, context)
     if len(rows):
         moved = _add_basket(context.take(rows), times[rows], spec)
         latest[rows], gap[rows] = moved["purchase_time"], moved["purchase_gap"]
         baskets[:, rows] = moved["baskets"].T
-    out[0] = latest > 0
-    days = out[1]
-    days[:] = _elapsed(times, latest, latest > 0)
-    days /= _DAY_MS
-    baskets *= np.exp2(days / _FADING_F4)
-    np.minimum(out[1:3], 1e4, out=out[1:3])
-    out[1:3] *= 24.0
-    np.log1p(out[1:6], out=out[1:6])
+    gap *= 24.0
+    return latest
 
 
-def _elapsed(times: Array, since: Array, known: Array) -> Array:
-    """Milliseconds (N,) that have passed, 0 where not known and where time runs backwards."""
-    passed = times - since
+def _past(times: Array, latest: Array, context: Array, logs: Array) -> None:
+    """Recency, frequency and tenure. Times that run backwards (late events) count as no time passed."""
+    passed = np.empty((3, len(times)), np.int64)
+    passed[0], passed[1], passed[2] = latest, context["previous_time"], context["first_time"]
+    known = passed > 0
+    np.subtract(times, passed, out=passed)
     np.maximum(passed, 0, out=passed)
     passed *= known
-    return passed
+    np.divide(passed, _UNITS, out=logs[3:6], casting="same_kind")
+    logs[7], logs[8] = context["events"], context["sessions"]
+    # Mean days from session to session, the rate at which this shopper comes; 0 until there is a second
+    # session.
+    np.subtract(logs[8], 1.0, out=logs[6])
+    np.maximum(logs[6], 1.0, out=logs[6])
+    np.divide(logs[5], logs[6], out=logs[6])
+    logs[9:12] *= np.exp2(logs[3] / _FADING_HOURS)
 
 
 def _cycle(steps: int) -> Array:

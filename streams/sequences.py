@@ -80,6 +80,7 @@ class Sequences:
         self._renew(groups.slots, done)
         odd = self._odd(groups, events, ids)
         if odd.any():
+            odd = np.logical_or.reduceat(odd, groups.heads)  # of any event, of the shopper
             careful = np.sort(groups.order[odd[groups.owner]])
             for rows in _rounds(slots[careful]):
                 at = careful[rows]
@@ -90,7 +91,7 @@ class Sequences:
         return done
 
     def _odd(self, groups: Groups, events: Array, ids: Array) -> npt.NDArray[np.bool_]:
-        """Which shoppers (G,) have an event that is, or may turn out, a double, late or an erasure."""
+        """Which events (N,), in the groups' order, are, or may turn out, a double, late or an erasure."""
         rows, order = self._rows, groups.order
         context = rows.meta.take(groups.slots)["context"]
         times, ids = events["time"][order], ids[order]
@@ -104,7 +105,7 @@ class Sequences:
         twice = ordered[1:] == ordered[:-1]
         if twice.any():
             odd |= np.isin(ids, ordered[1:][twice])
-        return np.logical_or.reduceat(odd, groups.heads)
+        return odd
 
     def _at_once(self, groups: Groups, events: Array, ids: Array, offsets: Array, done: Applied) -> None:
         """Ordinary events (N,) of the groups, in their order: all of them at once, and then the model in rounds."""
