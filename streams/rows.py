@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import Carried
+from models.context import CONTEXT
 from models.engine import in_chunks
 from models.events import EVENT
-from models.featurizer import CONTEXT
 from models.structured import plain
 from streams.grouping import Groups
 from streams.store import StoreProblem

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import finite, windows
+from models.context import advance, context_within, step_context
 from models.engine import Engine, in_chunks
 from models.events import TYPE_CODE
-from models.featurizer import FeatureSpec, advance, context_within, featurize, step_context
+from models.featurizer import FeatureSpec, featurize
 from models.structured import joined
 from streams.grouping import Groups, by_shopper
 from streams.rows import Rows, Slots, both_contexts, set_both_contexts
