@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import Carried
+from models.context import CONTEXT
 from models.engine import in_chunks
 from models.events import EVENT
-from models.featurizer import CONTEXT
 from models.structured import plain
 from streams.grouping import Groups
 from streams.store import StoreProblem
@@ -136,32 +136,20 @@ class Rows:
         """
         ring, counts, owner = self.ring_size, groups.counts, groups.owner
         head, length = meta["head"].astype(np.int64), meta["length"].astype(np.int64)
-        first, place = (
-            groups.slots * ring,
-            groups.place,
-        )  # all rings one after another: where a shopper's begins
-        left, whose = self._leaving(groups, head, length, events)
-        into = first[owner] + (head[owner] + place) % ring
-        if counts.max() > ring:  # of more events than it holds a ring keeps the last
+        place, events_held, ids_held = groups.place, self.ring.reshape(-1), self.ids.reshape(-1)
+        into = (groups.slots * ring)[owner] + (head[owner] + place) % ring
+        leaving = (length[owner] + place >= ring).nonzero()[0]
+        left = events_held.take(into[leaving])
+        if counts.max() > ring:  # some come and leave within the batch, and only the last stay
+            passing = (place[leaving] >= ring).nonzero()[0]
+            left.put(passing, events.take(leaving[passing] - ring))
             stay = place >= (counts - ring)[owner]
             into, events, ids = into[stay], events.compress(stay), ids[stay]
-        self.ring.reshape(-1).put(into, events)
-        self.ids.reshape(-1)[into] = ids
+        events_held.put(into, events)
+        ids_held[into] = ids
         meta["head"] = (head + counts) % ring
         meta["length"] = np.minimum(length + counts, ring)
-        return left, whose
-
-    def _leaving(self, groups: Groups, head: Slots, length: Slots, events: Array) -> tuple[Array, Array]:
-        leaving = np.maximum(length + groups.counts - self.ring_size, 0)
-        whose = np.arange(len(leaving)).repeat(leaving)
-        place = np.arange(len(whose)) - (leaving.cumsum() - leaving)[whose]
-        oldest = (head - length)[whose] + place
-        left = self.ring.reshape(-1).take(groups.slots[whose] * self.ring_size + oldest % self.ring_size)
-        passing = place - length[whose]  # from 0 on: came and leaves within the batch
-        if passing.max(initial=-1) >= 0:
-            rows = np.flatnonzero(passing >= 0)
-            left.put(rows, events.take(groups.heads[whose[rows]] + passing[rows]))
-        return left, whose
+        return left, owner[leaving]
 
     def copy(self, slots: Slots) -> Saved:
         """These rows as they are now, for `put_back`. slots: each once."""

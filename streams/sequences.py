@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import finite, windows
+from models.context import advance, context_within, step_context
 from models.engine import Engine, in_chunks
 from models.events import TYPE_CODE
-from models.featurizer import FeatureSpec, advance, context_within, featurize, step_context
+from models.featurizer import FeatureSpec, featurize
 from models.structured import joined
 from streams.grouping import Groups, by_shopper
 from streams.rows import Rows, Slots, both_contexts, set_both_contexts
@@ -80,6 +81,7 @@ class Sequences:
         self._renew(groups.slots, done)
         odd = self._odd(groups, events, ids)
         if odd.any():
+            odd = np.logical_or.reduceat(odd, groups.heads)  # of any event, of the shopper
             careful = np.sort(groups.order[odd[groups.owner]])
             for rows in _rounds(slots[careful]):
                 at = careful[rows]
@@ -90,7 +92,7 @@ class Sequences:
         return done
 
     def _odd(self, groups: Groups, events: Array, ids: Array) -> npt.NDArray[np.bool_]:
-        """Which shoppers (G,) have an event that is, or may turn out, a double, late or an erasure."""
+        """Which events (N,), in the groups' order, are, or may turn out, a double, late or an erasure."""
         rows, order = self._rows, groups.order
         context = rows.meta.take(groups.slots)["context"]
         times, ids = events["time"][order], ids[order]
@@ -104,7 +106,7 @@ class Sequences:
         twice = ordered[1:] == ordered[:-1]
         if twice.any():
             odd |= np.isin(ids, ordered[1:][twice])
-        return np.logical_or.reduceat(odd, groups.heads)
+        return odd
 
     def _at_once(self, groups: Groups, events: Array, ids: Array, offsets: Array, done: Applied) -> None:
         """Ordinary events (N,) of the groups, in their order: all of them at once, and then the model in rounds."""

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from models.context import FADING_DAYS
 from models.engine import Engine, Scores
 from models.events import DEVICES, EVENT_TYPES
-from models.featurizer import FADING_DAYS, FeatureSpec
+from models.featurizer import FeatureSpec
 from models.predictions import NAMESPACE
 
 _MASK = (1 << 64) - 1

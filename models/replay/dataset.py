@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.context import CONTEXT, context_within
 from models.events import TYPE_CODE, hash_strings, pack
-from models.featurizer import CONTEXT, Features, FeatureSpec, context_within, featurize
+from models.featurizer import Features, FeatureSpec, featurize
 from models.replay.doubles import live_rows, not_erased
 from models.replay.history import Purchases
 from models.replay.source import Batch, SourceProblem

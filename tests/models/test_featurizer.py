@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import featurizer
+from models.context import CONTEXT, advance, context_within, step_context
 from models.events import DEVICES, EVENT, EVENT_TYPES
-from models.featurizer import CONTEXT, DENSE, FeatureSpec, advance, context_within, featurize, step_context
+from models.featurizer import DENSE, FeatureSpec, featurize
 
 SPEC = FeatureSpec()
 MINUTE = 60_000

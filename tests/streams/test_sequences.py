@@ -79,7 +79,7 @@ class Careful(Sequences):
     """Nothing is taken for ordinary."""
 
     def _odd(self, groups: Any, events: Any, ids: Any) -> np.ndarray:
-        return np.ones(len(groups.slots), bool)
+        return np.ones(len(groups.order), bool)
 
 
 def begin(kind: type[Sequences], releases: list[tuple[Engine, Card]]) -> Sequences:

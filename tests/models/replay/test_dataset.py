@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.context import CONTEXT, advance, context_within
 from models.events import pack
-from models.featurizer import CONTEXT, FeatureSpec, advance, context_within, featurize
+from models.featurizer import FeatureSpec, featurize
 from models.replay.dataset import build
 from models.replay.history import DAY_MS
 from models.replay.labels import LAPSE_DAYS, label, vocabulary
