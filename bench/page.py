@@ -105,7 +105,11 @@ def section(report: Report) -> str:
         ),
         "",
         *tables(report.figures),
-        *([paper.section(report.figures)] if report.name == "growth" else []),
+        *(
+            [paper.section(report.figures)]
+            if report.name == "growth" and "shoppers" in report.figures
+            else []
+        ),
         f"Versions: {versions}.",
         "",
     ]
@@ -150,7 +154,7 @@ def _side_by_side(name: str, grid: Mapping[str, Mapping[str, Any]]) -> list[str]
     """The longer side of the grid goes down the page."""
     cells = {key: dict(flat(group)) for key, group in grid.items()}
     figures = list(next(iter(cells.values())))
-    across = figures if len(figures) <= len(cells) else list(cells)
+    across = figures if len(figures) < len(cells) else list(cells)
     down = list(cells) if across is figures else figures
     rows = (
         " | ".join(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
 import struct
 import time
@@ -25,6 +26,7 @@ from models.predictions import NAMESPACE
 _MASK = (1 << 64) - 1
 _BASE = 0x9E3779B97F4A7C15
 _POWERS = [pow(_BASE, at, 1 << 64) for at in range(256)]
+_SUMS = [0, *itertools.accumulate(_POWERS)]
 _DAY_S = 86_400.0
 _TYPES = {name: code for code, name in enumerate(EVENT_TYPES)}
 _DEVICES = {name: code for code, name in enumerate(DEVICES)}
@@ -208,7 +210,8 @@ def text_hash(text: str | None) -> int:
     if text is None:
         return 0
     data = text.encode()
-    mixed = sum(map(mul, (byte + 1 for byte in data), _POWERS)) + len(data) * 0xC2B2AE3D27D4EB4F & _MASK
+    ones = _SUMS[min(len(data), len(_POWERS))]  # each byte counts one more than it is, so that zeros count
+    mixed = sum(map(mul, data, _POWERS)) + ones + len(data) * 0xC2B2AE3D27D4EB4F & _MASK
     mixed = (mixed ^ mixed >> 33) * 0xFF51AFD7ED558CCD & _MASK
     mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
     return mixed ^ mixed >> 33 or 1
