@@ -55,7 +55,8 @@ class Publisher:
         self._compression = None if settings.compression == "none" else settings.compression
         self._exactly_once = settings.guarantee == "exactly_once"
         self._producer: aiokafka.AIOKafkaProducer | None = None
-        self._turn, self._fencing = asyncio.Lock(), asyncio.Lock()  # one transaction at a time
+        self._turn = asyncio.Lock()  # one transaction at a time
+        self._starting, self._fencing = asyncio.Lock(), asyncio.Lock()
         self._fenced: set[str] = set()
         self.name = (
             f"{settings.app_id}-{uuid.uuid4()}"  # of this process alone: nobody else may fence it by accident
@@ -118,17 +119,14 @@ class Publisher:
             self._exactly_once,
         )
 
-    async def start(self) -> None:
-        """Connect. Idempotent."""
-        await self._started()
-
     async def _started(self) -> aiokafka.AIOKafkaProducer:
-        if self._producer is None:
-            producer = self._made(self.name if self._exactly_once else None)
-            await producer.start()
-            if self._exactly_once:
-                commit_as_member(producer, lambda: self._consumer().membership)
-            self._producer = producer
+        async with self._starting:  # partitions open side by side
+            if self._producer is None:
+                producer = self._made(self.name if self._exactly_once else None)
+                await producer.start()
+                if self._exactly_once:
+                    commit_as_member(producer, lambda: self._consumer().membership)
+                self._producer = producer
         return self._producer
 
     async def _fence(self, owner: str) -> None:

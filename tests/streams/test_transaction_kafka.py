@@ -145,3 +145,15 @@ def test_offsets_of_one_who_is_no_member_of_this_generation_are_refused_and_noth
             await member.stop()
 
     play(settings, script)
+
+
+def test_partitions_claimed_side_by_side_share_one_producer(settings: Settings) -> None:
+    """A second one of the same name would fence the first."""
+
+    async def script(first: Owner, _: Owner) -> None:
+        sources = [TopicPartition(first.source.topic, number) for number in range(4)]
+        claims = [first.publisher.claim(source, Offsets(settings, TP(*source))) for source in sources]
+        assert await asyncio.gather(*claims) == [0] * 4
+        await first.publish(1, b"one")
+
+    play(settings, script)
