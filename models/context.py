@@ -69,9 +69,8 @@ def context_within(shopper: Array, events: Array, start: Array, spec: FeatureSpe
     if not known.all():
         context["first_time"] = np.where(known, before["first_time"], times[heads])[segment]
         context["first_time"][heads[~known]] = 0
-    seen = ((events["type"][:-1] == _PURCHASE) & ~first[1:]).nonzero()[
-        0
-    ]  # purchases with an event after them
+    # Of purchases only those matter here that have an event of their shopper after them.
+    seen = ((events["type"][:-1] == _PURCHASE) & ~first[1:]).nonzero()[0]
     if len(seen):
         _baskets_within(seen, times, segment, before, context, spec)
     return context
@@ -190,4 +189,5 @@ def _segments(shopper: Array) -> tuple[Array, Array, Array]:
 
 
 def opens_session(times: Array, latest: Array, count: Array, spec: FeatureSpec) -> Array:
+    """Whether each event (N,) begins a session, after `count` events of which the latest was at `latest`."""
     return cast(Array, (count == 0) | (times - latest > int(spec.session_gap_s * 1000)))

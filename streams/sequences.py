@@ -66,8 +66,9 @@ class Sequences:
     def apply(self, slots: Slots, events: Array, ids: Array, offsets: Array) -> Applied:
         """Apply events (N,) of EVENT with ids u8 and source offsets i8, in log order, to the rows at slots (N,).
 
-        A shopper whose events of the batch are all new, in order of time and no erasures takes the short way: all such
-        events at once, but for the model. The others go in rounds: round r holds every shopper's r-th event.
+        Events at offsets up to a row's `applied` are in it already; a shopper's offsets rise. Shoppers whose events are in
+        order of time, no doubles and no erasures take the short way: all events at once, but for the model. The others
+        go in rounds: round r holds every shopper's r-th event.
         """
         n = len(slots)
         done = Applied(
