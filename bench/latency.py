@@ -22,7 +22,16 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
 from bench import report
 from bench.deployment import deploy
-from bench.processes import Committed, Figures, Sample, Worker, follow, sample, say
+from bench.processes import (
+    Committed,
+    Figures,
+    Sample,
+    Worker,
+    compiler_seconds,
+    follow,
+    sample,
+    say,
+)
 from bench.steady import Schedule, Sender, Sent, timed
 from bench.throughput import saturation
 from bench.workload import Workload, produce
@@ -41,6 +50,7 @@ LIMIT_S = 600.0
 DRAIN_S = 120.0  # how long the last events may take to be committed
 TAIL_S = 0.5  # from the last commit to its intervention
 READY_S = 60.0
+COMPILING_S, COMPILED = 5.0, 0.08  # looks at the broker's compilers, and the share of a core that is little
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 
@@ -83,11 +93,37 @@ def measure(settings: Settings, broker_pid: int, folder: Path, options: argparse
         samples = follow(worker, broker_pid, lambda now: now.committed >= workload.events, LIMIT_S)
         most = saturation(samples, workload.events)["worker"]["events_per_s"]
         figures: dict[str, Any] = {"saturation_events_per_s": most}
+        if options.settle:
+            say("until the broker is compiled")
+            figures["seconds_until_the_broker_was_compiled"] = settle(
+                worker, broker_pid, most / 2, options.settle
+            )
         for load in LOADS:
             rate = round(most * load)
             say(f"{rate:,} events/s")
             figures[f"at_{load:.0%}"] = at_rate(worker, broker_pid, rate, options.warm_up, options.seconds)
     return figures
+
+
+def settle(worker: Worker, broker_pid: int, rate: float, seconds: float) -> float:
+    """Send at `rate` events/s until the broker's JVM has compiled what that takes, for `seconds` at most.
+
+    A broker that was started a minute ago spends half a core on compiling itself. Returns the seconds it took.
+    """
+    with Sender(worker.settings, timed(SHOPPERS, rate, seconds), rate) as sender:
+        sender.start()
+        begun, used = time.monotonic(), compiler_seconds(broker_pid)
+        while time.monotonic() - begun < seconds:
+            time.sleep(COMPILING_S)
+            before, used = used, compiler_seconds(broker_pid)
+            if used - before < COMPILED * COMPILING_S:
+                break
+    progress = Committed(worker.settings, worker.settings.app_id)
+    try:
+        _drain(worker, progress, progress.written(Topics(worker.settings).behavior_events))
+    finally:
+        progress.close()
+    return time.monotonic() - begun
 
 
 def at_rate(worker: Worker, broker_pid: int, rate: float, warm_up: float, seconds: float) -> dict[str, Any]:
@@ -267,6 +303,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.latency")
     parser.add_argument("--events", type=int, default=300_000 if short else 1_500_000, help="in the backlog")
     parser.add_argument("--seconds", type=float, default=5 if short else 30, help="at each load")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=0 if short else 120,
+        help="seconds at most until the broker is compiled",
+    )
     parser.add_argument("--warm-up", type=float, default=2 if short else 5, help="seconds before them")
     return parser.parse_args()
 

@@ -167,8 +167,8 @@ class Partition:
         self.quiet_since = time.monotonic()
         return self.progress.applied
 
-    def settled(self, work: Work) -> None:
-        """What a pass made of it is committed, if it had to be, and in the store."""
+    def committed(self, work: Work) -> None:
+        """What a pass made of it is committed, if it had to be."""
         if self.progress.state == "redo":
             metrics.REDONE.labels(str(self.tp.partition)).inc(work.events)
             self.progress.tell(self.tp.partition)

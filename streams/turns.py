@@ -56,6 +56,7 @@ class Turns:
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
+        self._settling: asyncio.Future[None] | None = None  # the stores of what was committed last
         self._task: asyncio.Task[None] | None = None
         self._booked: dict[str, float] = {}
 
@@ -67,11 +68,11 @@ class Turns:
         self.wake()
 
     async def remove(self, partition: Partition) -> None:
-        """It takes part no longer; returns when what was in work of it is committed, or failed."""
+        """It takes part no longer; returns when what was in work of it is committed and in its store, or failed."""
         self._open.pop(partition, None)
         async with self._turn:
-            if self._committing is not None:
-                await asyncio.wait([self._committing])
+            with contextlib.suppress(Exception):  # `failure` tells
+                await self._settled()
 
     def wake(self) -> None:
         """Something may be due."""
@@ -85,7 +86,7 @@ class Turns:
 
     @property
     def failure(self) -> BaseException | None:
-        for task in (self._committing, self._task):
+        for task in (self._committing, self._settling, self._task):
             if task is not None and task.done() and not task.cancelled() and task.exception() is not None:
                 return task.exception()
         return None
@@ -116,18 +117,18 @@ class Turns:
     async def _next(self) -> None:
         """One turn: of the pass it makes, the commit goes on when this returns."""
         for partition in list(self._damaged):
-            await self._committed()
+            await self._settled()
             self._give_back(partition, "store_damaged", destroy=True)
         shares = self._take()
         suspected = [share for share in shares if share[0].careful.wanted(share[1])]
         for share in suspected:
-            await self._committed()
+            await self._settled()
             await self._carefully(*share)
         rest = [share for share in shares if share not in suspected]
-        works = await self._passed(rest) if rest else []
-        if works:
+        if rest:
+            works, outputs = await self._passed(rest)
             await self._committed()
-            self._committing = asyncio.create_task(self._commit(works), name="commit")
+            self._committing = asyncio.create_task(self._commit(works, outputs), name="commit")
             self._committing.add_done_callback(lambda _: self.wake())
 
     def _take(self) -> list[Share]:
@@ -146,13 +147,14 @@ class Turns:
                 shares.append((partition, []))
         return shares
 
-    async def _passed(self, shares: list[Share]) -> list[Made]:
-        """The works of these partitions. Nothing, when the pass raised: state in memory is lost, they open again."""
+    async def _passed(self, shares: list[Share]) -> tuple[list[Made], Outputs | None]:
+        """The works of these partitions, with their record batches unless another commit is under way, which has to be
+        through before they can be numbered. Nothing, when the pass raised: state in memory is lost, they open again."""
+        alone = self._committing is None or self._committing.done()
         try:
-            works: list[Made] = await self._in(self._compute, self._work, shares)
-            return works
+            return await self._in(self._compute, self._work, shares, alone)  # type: ignore[no-any-return]
         except StoreDamaged as damage:
-            await self._committed()
+            await self._settled()
             log.error("%s: deleted, it is rebuilt from the changelogs", damage)
             for partition, _ in shares:
                 own = partition.store is not None and partition.store.folder == damage.folder
@@ -160,38 +162,45 @@ class Turns:
         except NOT_THE_RECORDS:
             raise
         except Exception as fault:
-            await self._committed()
+            await self._settled()
             log.error("a pass raised; its partitions are opened again to find the record", exc_info=fault)
             for partition, records in shares:
                 suspect = Suspect(records[0].offset, records[-1].offset) if records else None
                 self._give_back(partition, "batch_raised", suspect)
-        return []
+        return [], None
 
-    def _work(self, shares: list[Share], undoable: bool = False) -> list[Made]:
+    def _work(
+        self, shares: list[Share], build: bool, undoable: bool = False
+    ) -> tuple[list[Made], Outputs | None]:
         """In the compute thread."""
         model = self._following.model
         assert model is not None
         self._pass.use(model, self._following.policy)
         busy = [(partition, records) for partition, records in shares if records]
         works = self._pass.process([(p.shoppers, records) for p, records in busy], undoable) if busy else []
-        idle = [
+        made = [
             (partition, partition.shoppers.idle(partition.idle())) for partition, none in shares if not none
         ]
-        return [*zip((partition for partition, _ in busy), works, strict=True), *idle]
+        made += zip((partition for partition, _ in busy), works, strict=True)
+        return made, self._outputs(made) if build else None
 
     async def _carefully(self, partition: Partition, records: list[Any]) -> None:
         """A share that holds a suspected record, piece by piece."""
 
         async def attempt(piece: list[Any]) -> Work:
-            made: list[Made] = await self._in(self._compute, self._work, [(partition, piece)], True)
-            return made[0][1]
+            made, _ = await self._in(self._compute, self._work, [(partition, piece)], False, True)
+            work: Work = made[0][1]
+            return work
 
         async def poisoned(record: Any, fault: Exception) -> Work:
             made: Work = await self._in(self._compute, partition.shoppers.poisoned, record, fault)
             return made
 
         async def settle(work: Work) -> None:
-            await self._commit([(partition, work)])
+            await self._commit([(partition, work)], None)
+            await self._settled()
+            if partition in self._damaged:
+                raise StoreDamaged("a write failed")
 
         try:
             await partition.careful.process(records, attempt, poisoned, settle)
@@ -212,25 +221,34 @@ class Turns:
         if self._committing is not None:
             await self._committing
 
-    async def _commit(self, works: list[Made]) -> None:
+    async def _settled(self) -> None:
+        """The same, and the stores have it."""
+        await self._committed()
+        if self._settling is not None:
+            await self._settling
+
+    async def _commit(self, works: list[Made], outputs: Outputs | None) -> None:
         begun = time.monotonic()
         live = [(partition, work) for partition, work in works if work.live]
         if live:
-            outputs = await self._in(self._packing, self._outputs, live)
+            if outputs is None:
+                outputs = await self._in(self._packing, self._outputs, works)
             offsets = {p.source: max(p.shoppers.live_from, work.next_offset) for p, work in live}
             last = await self._publisher.publish(outputs, offsets)
-            await self._in(self._packing, self._settle, live, last)
+            if self._settling is not None:
+                await self._settling
+            self._settling = asyncio.ensure_future(self._in(self._packing, self._settle, live, last))
             metrics.COMMIT.inc(time.monotonic() - begun)
             metrics.count([(p.tp.partition, w) for p, w in live if w.next_offset > p.shoppers.live_from])
         for partition, work in works:
-            partition.settled(work)
+            partition.committed(work)
         for stage, seconds in self._pass.stages.seconds.items():
             metrics.STAGE.labels(stage).inc(seconds - self._booked.get(stage, 0.0))
             self._booked[stage] = seconds
 
-    def _outputs(self, live: list[Made]) -> Outputs:
+    def _outputs(self, works: list[Made]) -> Outputs:
         outputs: Outputs = {}
-        for partition, work in live:
+        for partition, work in works:
             by_topic = {self._topics.of_schema(name): records for name, records in work.records.items()}
             by_topic[self._topics.sequences_changelog] = work.sequences_log()
             by_topic[self._topics.contacts_changelog] = list(work.contacts.items())
