@@ -306,7 +306,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--settle",
         type=float,
-        default=0 if short else 120,
+        default=0 if short else 60,
         help="seconds at most until the broker is compiled",
     )
     parser.add_argument("--warm-up", type=float, default=2 if short else 5, help="seconds before them")

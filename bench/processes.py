@@ -287,9 +287,8 @@ def compiler_seconds(pid: int) -> float:
     total = 0.0
     for thread in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            name, _, fields = (thread / "stat").read_text().rpartition(")")
-            if "CompilerThre" in name:
-                total += sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            if "CompilerThre" in (thread / "comm").read_text():
+                total += _seconds(thread / "stat")
     return total
 
 
