@@ -71,6 +71,7 @@ class Partition:
         self.waiting = 0  # records in the queue
         self._opening = 0  # batches of other openings are not ours
         self._given = 0  # number of the last batch given
+        self._taken = 0  # next offset to take
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self.store: Store | None = None
@@ -105,7 +106,7 @@ class Partition:
         if self.waiting < WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, False)
         if taken:
-            self.quiet_since = time.monotonic()
+            self._taken, self.quiet_since = taken[-1].offset + 1, time.monotonic()
         return taken
 
     async def park(self) -> None:
@@ -162,10 +163,10 @@ class Partition:
         return self.progress.state == "opening" or self._end_fetched() < end
 
     def idle(self) -> int:
-        """No records for a while: the offset up to which everything is applied."""
+        """No records for a while: the offset up to which everything was taken, though it may not be committed yet."""
         self.progress.passed(self._end_fetched())
         self.quiet_since = time.monotonic()
-        return self.progress.applied
+        return max(self.progress.applied, self._taken)
 
     def committed(self, work: Work) -> None:
         """What a pass made of it is committed, if it had to be."""
@@ -207,7 +208,7 @@ class Partition:
         """Forget all state."""
         self.progress.state = "opening"
         self._consumer.close_partition(self.tp)
-        self._opening, self.waiting = 0, 0
+        self._opening, self.waiting, self._taken = 0, 0, 0
         self._queue.clear()
         store, self.store = self.store, None
         if store is not None:

@@ -58,6 +58,7 @@ class Publisher:
         self._turn = asyncio.Lock()  # one transaction at a time
         self._starting, self._fencing = asyncio.Lock(), asyncio.Lock()
         self._fenced: set[str] = set()
+        self._offsets: dict[TopicPartition, int] = {}  # last published, since the claim
         self.name = (
             f"{settings.app_id}-{uuid.uuid4()}"  # of this process alone: nobody else may fence it by accident
         )
@@ -70,6 +71,12 @@ class Publisher:
         Raises the client's error when anything failed: exactly-once then left nothing visible, and the caller must
         give up its state.
         """
+        for tp, offset in offsets.items():
+            if offset < self._offsets.get(tp, 0):
+                raise RuntimeError(
+                    f"{tp} would go back from offset {self._offsets[tp]} to {offset}: a fault of ours"
+                )
+        self._offsets.update(offsets)
         async with self._turn:
             if self._exactly_once:
                 return await self._transact(outputs, offsets, self.name)
@@ -91,6 +98,7 @@ class Publisher:
             await self._fence(found.owner)
             found = await offsets.committed()  # its last commit may have come in between
         found = found or Committed(await offsets.start(), NOBODY)
+        self._offsets[source] = found.offset
         async with self._turn:
             await self._transact({}, {source: found.offset}, self.name)
         return found.offset

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.settings import Settings
+from streams import turns
 from streams.partition import Partition
 from streams.passing import Pass
 from streams.store import Store, StoreDamaged
@@ -71,6 +72,22 @@ def test_a_turn_takes_no_more_than_a_batch_and_leaves_no_partition_waiting(stage
     assert max(len(outputs.get("predictions", [])) for outputs in desk.outputs) <= BATCH
     early = [number for commit in desk.commits[:3] for number in commit]
     assert set(early) == {0, 1}
+
+
+def test_offsets_never_go_back_when_a_quiet_partition_waits_for_a_commit_that_takes_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its idle turn comes while its last records are still being committed."""
+    monkeypatch.setattr(turns, "IDLE_S", 0.002)
+    desk, sizes = Desk(0.05), iter([20])
+    quiet = Reader(log_of(0), desk, lambda: next(sizes, 1))
+    stage.run(
+        [quiet, *(Reader(log_of(number), desk, lambda: 30) for number in (1, 2))], desk, to_the_end(desk, 3)
+    )
+    for number in range(3):
+        offsets = [commit[number] for commit in desk.commits if number in commit]
+        assert offsets == sorted(offsets)
+    assert len(desk.event_ids()) == len(set(desk.event_ids())) == 3 * EVENTS
 
 
 def test_a_record_that_raises_costs_no_partition_of_its_turn_anything_but_itself(
