@@ -70,7 +70,8 @@ class Partition:
         self._queue: deque[list[Any]] = deque()
         self.waiting = 0  # records in the queue
         self._opening = 0  # batches of other openings are not ours
-        self._given = 0  # number of the last batch given
+        self._given = 0  # number of the last batch given, of this opening
+        self._next = 0  # next offset to be given
         self._taken = 0  # next offset to take
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
@@ -85,13 +86,21 @@ class Partition:
 
     def give(self, batch: Batch) -> None:
         """A batch of raw records from the transport; it waits for a turn."""
-        self._given = batch.number
         if batch.opening != self._opening:
             return  # fetched before the partition was opened again, which reads it once more
+        if batch.number != self._given + 1:
+            self._read_again()
+            return
+        self._given, self._next = batch.number, batch.records[-1].offset + 1
         self._queue.append(batch.records)
         self.waiting += len(batch.records)
         if self.waiting >= WAITING_BATCHES * self._settings.batch_records:
             self._consumer.hold(self.tp, True)
+
+    def check(self) -> None:
+        """After a quiet time: whether everything fetched has come."""
+        if self._opening and self._consumer.fetched(self.tp)[1] != self._given:
+            self._read_again()
 
     def take(self, most: int) -> list[Any]:
         """Records that wait, in their order; at most `most`."""
@@ -201,7 +210,7 @@ class Partition:
         """After a rest: whether nobody else had the partition meanwhile; then everything still holds."""
         if await self._claim() != self.progress.position:
             return False
-        self._opening = await self._consumer.open_partition(self.tp, self.progress.applied)
+        await self._read_from(self.progress.applied)
         return True
 
     async def _leave(self, destroy: bool = False) -> None:
@@ -224,7 +233,7 @@ class Partition:
         model = self._following.model
         assert model is not None
         self._shoppers = build(settings, model, self._codecs, store, self._rows_size, live_from, begin)
-        self._opening = await self._consumer.open_partition(self.tp, begin)
+        await self._read_from(begin)
         self.progress.opened(begin, live_from)
         log.warning(
             "partition %d open: %d changelog records read, redo from %d, live from %d",
@@ -233,6 +242,19 @@ class Partition:
             begin,
             live_from,
         )
+
+    def _read_again(self) -> None:
+        """A batch was lost on its way here: go back to what has to come next."""
+        log.warning(
+            "partition %d: a batch did not arrive, reading again from %d", self.tp.partition, self._next
+        )
+        metrics.REOPENED.labels("batch_lost").inc()
+        self._opening = 0
+        self._task = asyncio.create_task(self._read_from(self._next), name=f"partition-{self.tp.partition}")
+
+    async def _read_from(self, offset: int) -> None:
+        self._given, self._next = 0, offset
+        self._opening = await self._consumer.open_partition(self.tp, offset)
 
     async def _claim(self) -> int:
         async def claim() -> int:

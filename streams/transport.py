@@ -33,7 +33,7 @@ BUSY_BYTES = 1 << 20
 class Batch(NamedTuple):
     """Records of one partition in offset order.
 
-    opening: the partition's opening at which they were fetched. number: counts the partition's batches in this process.
+    opening: the partition's opening at which they were fetched. number: counts its batches since then, from 1.
     """
 
     opening: int
@@ -64,7 +64,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self._answered = 0.0  # when records came last, monotonic seconds
         self._openings: dict[TopicPartition, int] = {}
-        # Next offset to fetch, markers of transactions passed, and the number of the last batch.
+        # Next offset to fetch, markers of transactions passed, and the number of the last batch of this opening.
         self.fetched: dict[TopicPartition, tuple[int, int]] = {}
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -124,7 +124,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer.seek(tp, offset)
         consumer._fetcher._records.pop(tp, None)  # an error of the time without a position would come up now
         self._openings[tp] = self._openings.get(tp, 0) + 1
-        self.fetched[tp] = offset, self.fetched.get(tp, (0, 0))[1]
+        self.fetched[tp] = offset, 0
         return self._openings[tp]
 
 
@@ -140,18 +140,17 @@ class BatchConsumer(driver.Consumer):
         return BatchThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """One message for all partitions with records; its value is `Batches`. Faust takes some 300 µs for a message."""
+        """One message for all partitions with records; its value is `Batches`. Faust takes some 300 µs for a message.
+
+        Faust drops a message that is on its way while a rebalance begins: the partitions notice by the batches' numbers.
+        """
         try:
             records, _ = await self._wait_next_records(timeout)
         except OffsetOutOfRangeError as gone:
             await self.app.crash(RetentionTooShort(f"{gone}: {GONE}"))
             return
-        batches = {
-            TP(*tp): batch for tp, batch in (records or {}).items() if batch.records and tp in self._open
-        }
-        if (
-            batches and self.flow_active
-        ):  # else a rebalance began: positions are set anew when partitions are opened
+        batches = {TP(*tp): batch for tp, batch in (records or {}).items() if batch.records}
+        if batches:
             yield next(iter(batches)), self._message_of(batches)
 
     def _message_of(self, batches: Batches) -> Message:
@@ -192,7 +191,8 @@ class BatchConsumer(driver.Consumer):
         return task.exception() if task is not None and task.done() and not task.cancelled() else None
 
     def fetched(self, tp: TP) -> tuple[int, int]:
-        """Next offset that will be fetched, and the number of the last batch; (-1, 0) before the first opening."""
+        """Next offset that will be fetched, and the number of the last batch since the partition was opened; (-1, 0)
+        before that."""
         return cast(BatchThread, self._thread).fetched.get(TopicPartition(tp.topic, tp.partition), (-1, 0))
 
     def close_partition(self, tp: TP) -> None:

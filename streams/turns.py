@@ -144,6 +144,7 @@ class Turns:
                 del self._open[partition]
                 self._open[partition] = None
             elif not partition.waiting and _is_quiet(partition):
+                partition.check()
                 shares.append((partition, []))
         return shares
 

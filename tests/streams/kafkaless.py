@@ -100,7 +100,7 @@ class Reader:
         self._at = next(
             (at for at, record in enumerate(self._log) if record.offset >= offset), len(self._log)
         )
-        self._open, self._held, self._opening = True, False, self._opening + 1
+        self._open, self._held, self._opening, self._number = True, False, self._opening + 1, 0
         return self._opening
 
     def close_partition(self, tp: TP) -> None:

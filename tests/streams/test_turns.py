@@ -13,6 +13,7 @@ from streams import turns
 from streams.partition import Partition
 from streams.passing import Pass
 from streams.store import Store, StoreDamaged
+from streams.transport import Batch
 from tests.streams.kafkaless import BATCH, Desk, Reader, Stage, until
 from tests.streams.live import event, records, release
 
@@ -72,6 +73,23 @@ def test_a_turn_takes_no_more_than_a_batch_and_leaves_no_partition_waiting(stage
     assert max(len(outputs.get("predictions", [])) for outputs in desk.outputs) <= BATCH
     early = [number for commit in desk.commits[:3] for number in commit]
     assert set(early) == {0, 1}
+
+
+@pytest.mark.parametrize("lost", [2, 5])
+def test_a_batch_that_is_dropped_on_its_way_is_read_again(
+    lost: int, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust drops what it has in its hands when a rebalance begins, and says so to nobody; the last batch (5) as well."""
+    monkeypatch.setattr(turns, "IDLE_S", 0.05)
+    desk, give = Desk(), Partition.give
+
+    def losing(self: Partition, batch: Batch) -> None:
+        if (batch.opening, batch.number) != (1, lost):
+            give(self, batch)
+
+    monkeypatch.setattr(Partition, "give", losing)
+    stage.run(Reader(log_of(0), desk, lambda: 40), desk, to_the_end(desk, 1))
+    assert desk.event_ids() == ids(0)
 
 
 def test_offsets_never_go_back_when_a_quiet_partition_waits_for_a_commit_that_takes_long(
