@@ -142,6 +142,10 @@ class Partition:
             self.careful.expect(suspect)
         self._begin(False, destroy)
 
+    def spoil(self) -> None:
+        """What it holds in memory is no longer right: its next start builds it anew."""
+        self.progress.state = "opening"
+
     @property
     def failure(self) -> BaseException | None:
         """What ended its opening, or the worker's turns; None while all is well."""

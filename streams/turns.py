@@ -214,7 +214,9 @@ class Turns:
     ) -> None:
         """Its state is to be built anew; it comes back by `add`."""
         self._damaged.discard(partition)
-        if self._open.pop(partition, self) is not self:  # else it was removed meanwhile
+        if self._open.pop(partition, self) is self:  # it was removed meanwhile
+            partition.spoil()
+        else:
             partition.reopen(why, suspect, destroy)
 
     async def _committed(self) -> None:

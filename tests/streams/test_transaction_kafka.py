@@ -147,6 +147,28 @@ def test_offsets_of_one_who_is_no_member_of_this_generation_are_refused_and_noth
     play(settings, script)
 
 
+def test_an_owner_that_opens_its_partition_anew_goes_on_behind_what_it_published_last(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker answers before it has marked a transaction as committed, and would still tell the offset before it."""
+
+    async def script(first: Owner, _: Owner) -> None:
+        await first.claim()
+        await first.publish(3, b"one")
+        before = await first.offsets.committed()
+        await first.publish(7, b"two")
+
+        async def stale(self: Offsets) -> Any:
+            return before
+
+        monkeypatch.setattr(Offsets, "committed", stale)
+        assert await first.claim() == 7
+        monkeypatch.undo()
+        assert await first.offsets.committed() == (7, first.publisher.name)
+
+    play(settings, script)
+
+
 def test_partitions_claimed_side_by_side_share_one_producer(settings: Settings) -> None:
     """A second one of the same name would fence the first."""
 
