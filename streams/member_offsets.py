@@ -11,13 +11,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiokafka.client import CoordinationType
-from aiokafka.errors import IllegalGenerationError, UnknownMemberIdError, for_code
+from aiokafka.errors import IllegalGenerationError, ProducerFenced, UnknownMemberIdError, for_code
 from aiokafka.producer.sender import TxnOffsetCommitHandler
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.transaction import TxnOffsetCommitRequest_v0
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
 TEXT = CompactString("utf-8")
+
+
+class NoMember(ProducerFenced):  # type: ignore[misc]
+    """The broker refused the offsets: this worker is not, or no longer, a member of its group."""
 
 
 class Membership(NamedTuple):
@@ -120,8 +124,9 @@ class MemberOffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
             for _, code in found:
                 error = for_code(code)
                 if error in (IllegalGenerationError, UnknownMemberIdError):
-                    self._sender._txn_manager.error_transaction(error())
-                    return None
+                    # It ends the producer. aiokafka's way for errors that an abort mends would forget that the broker
+                    # has an open transaction, and the next one would commit what this one sent.
+                    raise NoMember(f"offsets of group {self._group_id} were refused: {error.message}")
         response.errors = entries
         return super().handle_response(response)  # type: ignore[no-any-return]
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiokafka
 import aiokafka.producer.sender
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from schemas.kafka import aiokafka_config
@@ -58,6 +59,7 @@ class Publisher:
         self._turn = asyncio.Lock()  # one transaction at a time
         self._starting, self._fencing = asyncio.Lock(), asyncio.Lock()
         self._fenced: set[str] = set()
+        self._failed: BaseException | None = None  # of a transaction: this producer sends nothing more
         self._offsets: dict[TopicPartition, int] = {}  # last published, since the claim
         self.name = (
             f"{settings.app_id}-{uuid.uuid4()}"  # of this process alone: nobody else may fence it by accident
@@ -176,6 +178,8 @@ class Publisher:
         self, outputs: Outputs, offsets: Mapping[TopicPartition, int], owner: str
     ) -> dict[TopicPartition, int]:
         producer = await self._started()
+        if self._failed is not None:
+            raise ProducerFenced(f"a transaction of this worker failed before: {self._failed!r}")
         await producer.begin_transaction()
         try:
             for tp in outputs:  # all of them before the client asks the broker: one request, not one each
@@ -186,7 +190,8 @@ class Publisher:
                 self._settings.app_id,
             )
             await producer.commit_transaction()
-        except BaseException:
+        except BaseException as failure:
+            self._failed = failure  # the broker may have it open still: whoever claims the partitions ends it
             await self._abort(producer)
             raise
         return last

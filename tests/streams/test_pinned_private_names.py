@@ -101,9 +101,7 @@ def test_what_commits_offsets_as_a_member_is_where_the_publisher_replaces_it() -
     assert list(inspect.signature(handler.__init__).parameters) == ["self", "sender", "offsets", "group_id"]
     assert "for topic, partitions in resp.errors" in inspect.getsource(handler.handle_response)
     assert "fetch_committed_offsets" in vars(GroupCoordinator)
-    assert {"maybe_add_partition_to_txn", "sequence_number", "error_transaction"} <= set(
-        vars(TransactionManager)
-    )
+    assert {"maybe_add_partition_to_txn", "sequence_number"} <= set(vars(TransactionManager))
 
 
 def test_the_task_that_keeps_the_membership_is_where_the_worker_looks_for_its_end() -> None:
