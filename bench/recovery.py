@@ -264,9 +264,10 @@ def _portions(settings: Settings, shoppers: int, values: list[bytes]) -> list[li
 def _write(store: Store, portions: list[dict[bytes, bytes]]) -> int:
     """All portions into a store, which is closed; returns the number of rows."""
     written = 0
-    for portion in portions:
-        written += len(portion)
-        store.write(portion, {}, {"sequences": written})
+    with store.filling():  # as a start does
+        for portion in portions:
+            written += len(portion)
+            store.write(portion, {}, {"sequences": written})
     store.close()
     return written
 
