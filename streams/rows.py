@@ -97,10 +97,10 @@ class Rows:
         self._load = load
         self._used = 0
         self._hand = 0
-        self._evicted: dict[
+        self._unsettled: dict[bytes, bytes | None] = {}  # rows as they were sent, until they are in the store
+        self._unsent: dict[
             bytes, bytes | None
-        ] = {}  # changed rows that made room, until they are in the store
-        self._unsent: dict[bytes, bytes | None] = {}  # those of them that no transaction has yet
+        ] = {}  # changed rows that made room and that no transaction has yet
         self.evictions = 0
 
     def __len__(self) -> int:
@@ -175,11 +175,13 @@ class Rows:
         self.dirty[slots] = False
         data = self.packed(slots)
         keys, lengths = self._keys, data["meta"]["length"].tolist()
-        return {
+        taken = {
             key: bytes(row) if length else None
             for slot, row, length in zip(slots.tolist(), plain(data), lengths, strict=True)
             if (key := keys[slot]) is not None
         }
+        self._unsettled |= taken
+        return taken
 
     def empty(self, slots: Slots) -> None:
         """As if their shoppers had never been seen; goes to store and changelog like any change, as a tombstone."""
@@ -201,9 +203,9 @@ class Rows:
 
     def settled(self, written: Mapping[bytes, bytes | None]) -> None:
         """These are committed and in the store; what was evicted again meanwhile is not among them."""
-        for key in self._evicted.keys() & written.keys():
-            if self._evicted[key] is written[key]:
-                del self._evicted[key]
+        for key in self._unsettled.keys() & written.keys():
+            if self._unsettled[key] is written[key]:
+                del self._unsettled[key]
 
     def _admit(self, users: list[bytes], pinned: Slots) -> None:
         slots = self._free(len(users), pinned)
@@ -222,7 +224,7 @@ class Rows:
         values = self._load(users)
         width = self.stored.itemsize
         for at, user in enumerate(users):
-            value = self._evicted.get(user, values[at])
+            value = self._unsettled.get(user, values[at])
             if value is not None and len(value) != width:
                 raise StoreProblem(
                     f"stored row of shopper {user!r} has {len(value)} bytes, this worker's rows have {width}: "
@@ -261,9 +263,7 @@ class Rows:
             taken.append(free)
             missing -= len(free)
         slots = np.concatenate(taken)
-        changed = self.take(slots[self.dirty[slots]])
-        self._evicted |= changed
-        self._unsent |= changed
+        self._unsent |= self.take(slots[self.dirty[slots]])
         for slot in slots.tolist():
             key = self._keys[slot]
             if key is not None:
