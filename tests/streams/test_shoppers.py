@@ -127,15 +127,11 @@ def test_an_event_older_than_a_full_ring_is_predicted_but_not_applied(tmp_path: 
 
 
 def test_another_release_rebuilds_rows_from_the_ring(tmp_path: Path, uri: str) -> None:
-    from models.engine import load
-    from models.release import read
-    from streams.following import Model
-
     other = release(tmp_path / "other", seed=3)
     swapped, fresh = Partition(tmp_path / "a", uri), Partition(tmp_path / "b", other)
     first, second = records([event(1, 0), event(1, 1)]), records([event(1, 2)], first=2)
     swapped.process(first)
-    swapped.shoppers.use(Model(load(other), read(other).card), None)
+    swapped.use(other)
     work = swapped.process(second)
     fresh.process(first)
     fresh.process(second)
