@@ -1,4 +1,4 @@
-"""First stage of the pass: raw records of one partition -> columns of usable events, and the dead letters.
+"""First stage of the pass: raw records of some partitions -> columns of usable events, and the dead letters.
 
 Whatever cannot be used is set aside with a reason and does not touch the others.
 """
@@ -32,7 +32,7 @@ class Dead:
 
 @dataclass(slots=True)
 class Events:
-    """N usable events of one partition in log order.
+    """N usable events, partition by partition in log order.
 
     columns: decoded Arrow batch (N rows); events: EVENT (N,); ids u8 (N,); offsets i8 (N,); timestamps i8 (N,), record
     timestamps in ms; users: record keys = user ids as bytes.
@@ -90,7 +90,8 @@ class Decoder:
             kept = [kept[at] for at in good.tolist()]
             keys = [record.key for record in kept]
         events, ids = pack_with_ids(columns)
-        return Events(columns, events, ids, _offsets(kept), timestamps, keys), dead
+        offsets = np.array([record.offset for record in kept], np.int64)
+        return Events(columns, events, ids, offsets, timestamps, keys), dead
 
     @staticmethod
     def _check_keys(
@@ -126,10 +127,3 @@ class Decoder:
             f"value has {size:,} bytes, the most is {self._max_bytes:,} (INTENTFLOW_MAX_EVENT_BYTES): send less in "
             "properties, or raise the setting"
         )
-
-
-def _offsets(records: Sequence[Any]) -> Array:
-    """Offsets i8 (N,). They rise, so the first and the last tell all when none is missing."""
-    if records and records[-1].offset - records[0].offset == len(records) - 1:
-        return np.arange(records[0].offset, records[-1].offset + 1, dtype=np.int64)
-    return np.array([record.offset for record in records], np.int64)

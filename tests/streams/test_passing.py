@@ -87,6 +87,24 @@ def test_several_partitions_in_one_pass_are_each_as_they_would_be_alone(
             np.testing.assert_allclose(ours["hidden"], theirs["hidden"], atol=1e-5)
 
 
+def test_offsets_of_several_partitions_that_look_like_one_run_are_each_partitions_own(
+    uri: str, tmp_path: Path
+) -> None:
+    """The first is 0 and the last of three is 2: what is between is another partition's 7."""
+    parts = partitions(tmp_path, uri)
+    shares = [
+        (partition.shoppers, records([event(number * 100, number)], first=first))
+        for number, (partition, first) in enumerate(zip(parts, (0, 7, 2), strict=True))
+    ]
+    for number, (_, (record,)) in enumerate(shares):
+        record.partition = number
+    works = parts[0].passing.process(shares)
+    assert [work.next_offset for work in works] == [1, 8, 3]
+    for partition, work, number, applied in zip(parts, works, range(3), (0, 7, 2), strict=True):
+        partition.finish(work)
+        assert partition.row(number * 100)["meta"]["applied"] == applied
+
+
 def test_a_partition_in_redo_publishes_nothing_while_the_others_do(uri: str, tmp_path: Path) -> None:
     first, second, _ = partitions(tmp_path, uri)
     first.shoppers.live_from = EVENTS
