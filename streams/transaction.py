@@ -111,6 +111,7 @@ class Publisher:
     async def release(self, offsets: Mapping[TopicPartition, int]) -> None:
         """These partitions are given up in order, everything before the offsets is published."""
         if self._exactly_once and offsets:
+            offsets = {tp: max(offset, self._offsets.get(tp, 0)) for tp, offset in offsets.items()}
             async with self._turn:
                 # Twice: the broker marks a transaction as committed some time after it has answered, but before it
                 # begins the next one. Who takes a partition over must not find our name in it.

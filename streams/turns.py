@@ -238,13 +238,17 @@ class Turns:
                 outputs = await self._in(self._packing, self._outputs, works)
             offsets = {p.source: max(p.shoppers.live_from, work.next_offset) for p, work in live}
             last = await self._publisher.publish(outputs, offsets)
+            metrics.count([(p.tp.partition, w) for p, w in live if w.next_offset > p.shoppers.live_from])
+        for (
+            partition,
+            work,
+        ) in works:  # at once: whatever fails from here on, this is where the partitions are
+            partition.committed(work)
+        if live:
             if self._settling is not None:
                 await self._settling
             self._settling = asyncio.ensure_future(self._in(self._packing, self._settle, live, last))
             metrics.COMMIT.inc(time.monotonic() - begun)
-            metrics.count([(p.tp.partition, w) for p, w in live if w.next_offset > p.shoppers.live_from])
-        for partition, work in works:
-            partition.committed(work)
         for stage, seconds in self._pass.stages.seconds.items():
             metrics.STAGE.labels(stage).inc(seconds - self._booked.get(stage, 0.0))
             self._booked[stage] = seconds

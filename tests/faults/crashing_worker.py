@@ -93,7 +93,10 @@ def _in_redo(harm: Harm) -> None:
 POINTS: dict[str, Callable[[Harm], None]] = {
     "before publish": lambda harm: before(Publisher, "publish", harm),
     "between send and offsets": lambda harm: before(
-        aiokafka.AIOKafkaProducer, "send_offsets_to_transaction", harm
+        aiokafka.AIOKafkaProducer,
+        "send_offsets_to_transaction",
+        harm,
+        lambda producer, *_: bool(producer._txn_manager.txn_partitions),  # claims send nothing
     ),
     "between commit and the local write": lambda harm: before(Shoppers, "settle", harm),
     "in a checkpoint": _in_checkpoint,

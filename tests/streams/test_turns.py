@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from schemas.settings import Settings
 from streams import turns
 from streams.partition import Partition
 from streams.passing import Pass
-from streams.store import Store, StoreDamaged
+from streams.store import Store, StoreDamaged, StoreProblem
 from streams.transport import Batch
 from tests.streams.kafkaless import BATCH, Desk, Reader, Stage, until
 from tests.streams.live import event, records, release
@@ -152,3 +153,28 @@ def test_a_store_that_turns_out_damaged_is_built_anew_and_the_others_go_on(
     assert broken
     scored = desk.event_ids()
     assert len(scored) == len(set(scored)) == 2 * EVENTS
+
+
+def test_a_store_that_cannot_be_written_leaves_the_partitions_where_their_commits_are(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit is under way when the store of the one before fails: what is released must not go back behind it."""
+    desk, write = Desk(), Store.write
+
+    def failing(self: Store, *arguments: Any) -> None:
+        done = len(desk.commits)
+        if done > 3:
+            end = time.monotonic() + 2.0
+            while len(desk.commits) == done and time.monotonic() < end:
+                time.sleep(0.001)  # the next commit goes through meanwhile
+            raise StoreProblem("No space left on device")
+        write(self, *arguments)
+
+    monkeypatch.setattr(Store, "write", failing)
+
+    async def until_it_fails(partition: Partition) -> None:
+        await until(lambda: partition.failure is not None)
+        assert isinstance(partition.failure, StoreProblem)
+        assert partition.held == desk.committed
+
+    stage.run(Reader(log_of(0), desk, lambda: 20), desk, until_it_fails)
