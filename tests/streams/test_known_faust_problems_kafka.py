@@ -25,18 +25,18 @@ SHOPPERS = 500
 STALLING = """
 import time
 from schemas.settings import Settings
-from streams.shoppers import Shoppers
+from streams.passing import Pass
 from streams.worker import run
 
-process, left = Shoppers.process, [1]
+process, left = Pass.process, [1]
 
-def stalling(self, records):
+def stalling(self, *rest):
     if left and left.pop():
         print("stalled", flush=True)
         time.sleep({seconds})
-    return process(self, records)
+    return process(self, *rest)
 
-Shoppers.process = stalling
+Pass.process = stalling
 run(Settings.load())
 """
 

@@ -13,7 +13,15 @@ from tests.conftest import NO_BROKER
 from tests.streams.cli.conftest import Run
 
 HEAVY = ("numpy", "pyarrow", "pydantic", "confluent_kafka", "torch", "faust")
-EMITS = ("streams.interventions", "streams.decide", "streams.app", "streams.transaction", "streams.shoppers")
+EMITS = (
+    "streams.interventions",
+    "streams.decide",
+    "streams.app",
+    "streams.transaction",
+    "streams.turns",
+    "streams.passing",
+    "streams.shoppers",
+)
 CALL = "from typer.testing import CliRunner; from streams import cli; CliRunner().invoke(cli.app, ['{}'])"
 
 
