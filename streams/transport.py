@@ -221,7 +221,10 @@ class BatchConsumer(driver.Consumer):
         return False
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit as a member of the group (used by the at_least_once guarantee). Raises the driver's error."""
+        """Commit as a member of the group (used by the at_least_once guarantee).
+
+        What a rebalance refuses is let be, its events come again; any other failure crashes the app, as Faust does it.
+        """
         await self._commit({TP(*tp): offset for tp, offset in offsets.items()})
 
     @property

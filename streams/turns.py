@@ -239,10 +239,8 @@ class Turns:
             offsets = {p.source: max(p.shoppers.live_from, work.next_offset) for p, work in live}
             last = await self._publisher.publish(outputs, offsets)
             metrics.count([(p.tp.partition, w) for p, w in live if w.next_offset > p.shoppers.live_from])
-        for (
-            partition,
-            work,
-        ) in works:  # at once: whatever fails from here on, this is where the partitions are
+        # Before the stores are waited for: whatever fails from here on, this is where the partitions are.
+        for partition, work in works:
             partition.committed(work)
         if live:
             if self._settling is not None:
