@@ -7,6 +7,7 @@ and the same batch gives the same decisions again. Contacts are immutable, so no
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 FORGET = "erasure"
@@ -146,7 +147,8 @@ class ContactBook:
         self._changed.clear()
         self._cache.update(self._batch)
         self._batch.clear()
-        for user in list(self._cache)[: max(0, len(self._cache) - self._capacity)]:
+        surplus = len(self._cache) - self._capacity
+        for user in list(islice(self._cache, surplus)) if surplus > 0 else ():
             del self._cache[user]
         return changes
 

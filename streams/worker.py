@@ -17,6 +17,9 @@ from streams.app import create_app
 # such looks before the older and the oldest. Its defaults (700, 10, 10) had it look through a fetch of thousands of
 # records again and again, a tenth of all CPU time; cycles come from failures and connections alone here, and are few.
 COLLECTOR = (100_000, 20, 50)
+# For how long a thread may keep the interpreter while another waits. The compute thread gives it up at every larger numpy
+# call, some hundreds in a turn; with Python's 5 ms it then stood behind the client's threads for most of a small turn.
+SWITCH_S = 0.0005
 
 
 def run(settings: Settings) -> None:
@@ -28,5 +31,6 @@ def run(settings: Settings) -> None:
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not go through it
     gc.set_threshold(*COLLECTOR)
+    sys.setswitchinterval(SWITCH_S)
     worker = faust.Worker(app, loglevel="WARNING", override_logging=False, quiet=True)
     worker.execute_from_commandline()
