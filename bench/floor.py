@@ -26,6 +26,7 @@ from bench import minimal, report
 from bench.deployment import deploy
 from bench.processes import Running, Sample, Worker, changes, environment, follow, say, thread_seconds
 from bench.throughput import rates, saturation
+from bench.warming import warm
 from bench.workload import Workload, produce
 from schemas.settings import Settings
 from tests.brokers import kafka
@@ -77,6 +78,7 @@ def main() -> int:
     options = _options()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as name, kafka.Kafka() as broker:
+        warm(broker, Path(name))
         for population, (shoppers, _) in BARS.items():
             say(population)
             settings = deploy(

@@ -29,6 +29,7 @@ from bench.processes import Committed, Fleet, Sample, Worker, changes, follow, s
 from bench.seeding import fill_stores, rows
 from bench.steady import Sender, timed
 from bench.throughput import rates
+from bench.warming import warm
 from bench.workload import Workload, produce
 from schemas.settings import Settings
 from schemas.topics import Topics
@@ -212,6 +213,7 @@ class _Deployment:
 def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as name, kafka.Kafka() as broker:
+        warm(broker, Path(name))
         growth = Growth(broker, Path(name), options)
         figures, errors = each(
             growth.shoppers, growth.history, growth.partitions, growth.workers, growth.checkpoints

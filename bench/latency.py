@@ -27,13 +27,13 @@ from bench.processes import (
     Figures,
     Sample,
     Worker,
-    compiler_seconds,
     follow,
     sample,
     say,
 )
 from bench.steady import Schedule, Sender, Sent, timed
 from bench.throughput import saturation
+from bench.warming import SHOPPERS, drain, settle
 from bench.workload import Workload, produce
 from schemas.codec import Codec
 from schemas.kafka import confluent_config
@@ -42,15 +42,12 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 from tests.brokers import kafka
 
-SHOPPERS = 100_000
 LOADS = (0.1, 0.5, 0.8)
 JUDGED = "at_50%"
 BARS_MS = {"exactly_once": 60.0, "at_least_once": 25.0}
 LIMIT_S = 600.0
-DRAIN_S = 120.0  # how long the last events may take to be committed
 TAIL_S = 0.5  # from the last commit to its intervention
 READY_S = 60.0
-COMPILING_S, COMPILED = 5.0, 0.08  # looks at the broker's compilers, and the share of a core that is little
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
 
 
@@ -105,27 +102,6 @@ def measure(settings: Settings, broker_pid: int, folder: Path, options: argparse
     return figures
 
 
-def settle(worker: Worker, broker_pid: int, rate: float, seconds: float) -> float:
-    """Send at `rate` events/s until the broker's JVM has compiled what that takes, for `seconds` at most.
-
-    A broker that was started a minute ago spends half a core on compiling itself. Returns the seconds it took.
-    """
-    with Sender(worker.settings, timed(SHOPPERS, rate, seconds), rate) as sender:
-        sender.start()
-        begun, used = time.monotonic(), compiler_seconds(broker_pid)
-        while time.monotonic() - begun < seconds:
-            time.sleep(COMPILING_S)
-            before, used = used, compiler_seconds(broker_pid)
-            if used - before < COMPILED * COMPILING_S:
-                break
-    progress = Committed(worker.settings, worker.settings.app_id)
-    try:
-        _drain(worker, progress, progress.written(Topics(worker.settings).behavior_events))
-    finally:
-        progress.close()
-    return time.monotonic() - begun
-
-
 def at_rate(worker: Worker, broker_pid: int, rate: float, warm_up: float, seconds: float) -> dict[str, Any]:
     """Latencies at `rate` events/s over `seconds`, in ms, after `warm_up` seconds that do not count.
 
@@ -141,7 +117,8 @@ def at_rate(worker: Worker, broker_pid: int, rate: float, warm_up: float, second
             first = sample(worker, broker_pid, progress)
             sent = sender.wait(seconds)
             last = sample(worker, broker_pid, progress)
-            _drain(worker, progress, goal)
+            drain(worker, progress, goal)
+            time.sleep(TAIL_S)
             read = reader.stop()
     finally:
         progress.close()
@@ -280,18 +257,6 @@ def _read(settings: Settings, pipe: Connection) -> None:
     rows = Codec(open_registry(settings), "intervention").decode_rows([value for _, _, value in came])
     times = np.array([row["event_time"] for row in rows], np.float64)
     pipe.send((times, np.array([built for _, built, _ in came]), np.array([read for read, _, _ in came])))
-
-
-def _drain(worker: Worker, progress: Committed, goal: int) -> None:
-    deadline = time.monotonic() + DRAIN_S
-    while progress.total() < goal:
-        worker.check()
-        if time.monotonic() > deadline:
-            raise RuntimeError(
-                f"{goal - progress.total():,} events are not committed {DRAIN_S:g} s after the last: overload"
-            )
-        time.sleep(0.1)
-    time.sleep(TAIL_S)
 
 
 def _grown(first: Sample, last: Sample, name: str) -> float:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,6 +39,7 @@ from schemas.kafka import aiokafka_config
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
+from streams.worker import COLLECTOR
 
 GROUP = "floor"
 # How soon the client asks again while the markers of the transaction before are written: its 20 ms would be a pause.
@@ -320,6 +322,8 @@ def main() -> None:
             settings, options, Floor(settings, options, await pools(settings, settings.batch_records))
         )
 
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
     asyncio.run(run())
 
 

@@ -21,6 +21,7 @@ from bench.memory_bound import bound_mib
 from bench.peers import plain_faust
 from bench.processes import Committed, Running, Sample, Worker, changes, follow, say
 from bench.throughput import rates, saturation
+from bench.warming import warm
 from bench.workload import Workload, produce
 from schemas.settings import Settings
 from tests.brokers import kafka
@@ -34,6 +35,7 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as name, kafka.Kafka() as broker:
         folder = Path(name)
+        warmed = warm(broker, folder)
         settings = deploy(broker.bootstrap, folder)
         workload = Workload(SHOPPERS, options.events)
         say(f"producing {workload.events:,} events of {workload.shoppers:,} shoppers")
@@ -47,6 +49,7 @@ def main() -> int:
             "partitions": settings.partitions,
             "release": "2x64 LSTM, ring of 50, 300 categories, random weights",
             "produced_per_s": workload.events / produced,
+            "seconds_until_the_broker_was_compiled": warmed,
         },
         **ours,
         "plain_faust": theirs,

@@ -30,6 +30,7 @@ from bench.processes import Committed, Fleet, Worker, follow, say
 from bench.seeding import fill_changelog, partition_of, rows, shuffled
 from bench.steady import Sender, timed
 from bench.throughput import saturation
+from bench.warming import warm
 from bench.workload import Workload, produce
 from schemas.kafka import confluent_config
 from schemas.settings import Settings
@@ -55,6 +56,7 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as name, kafka.Kafka() as broker:
         folder = Path(name)
+        warm(broker, folder)
         settings = _deployed(broker, folder, "changelog")
         say(f"rows of {options.shoppers:,} shoppers into the changelog")
         values = rows(settings)

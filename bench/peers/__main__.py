@@ -27,6 +27,7 @@ from bench.peers.measure import Figures, Span
 from bench.peers.programs import PEERS
 from bench.peers.site import Site
 from bench.processes import say
+from bench.warming import warm
 from bench.workload import Workload
 from tests.brokers import Unavailable, kafka
 
@@ -63,6 +64,7 @@ def main() -> int:
         folder = Path(name)
         runs = _runs(options, folder, errors)
         with kafka.Kafka(heap_mb=1024) as broker:
+            warm(broker, folder)
             for population, shoppers in POPULATIONS.items():
                 say(f"producing {options.events:,} events of {shoppers:,} shoppers")
                 try:
