@@ -13,10 +13,11 @@ import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.record.default_records import DefaultRecordBatch
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.drivers import aiokafka as driver
 
-from streams import transaction, transport
+from streams import record_batches, transaction, transport
 
 # Names that transport.py uses and does not define: whose they are.
 PRIVATE = {
@@ -106,3 +107,22 @@ def test_what_commits_offsets_as_a_member_is_where_the_publisher_replaces_it() -
 
 def test_the_task_that_keeps_the_membership_is_where_the_worker_looks_for_its_end() -> None:
     assert "self._coordination_task" in inspect.getsource(GroupCoordinator)
+
+
+def test_the_client_compresses_record_batches_with_the_function_that_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """T16: our level of zstd is set by replacing a function of aiokafka's, which need not look there for it."""
+    compress, seen = record_batches.compressing.zstd_encode, []
+    assert compress.keywords == {"level": record_batches.ZSTD_LEVEL}
+
+    def compressed(payload: bytes) -> bytes:
+        seen.append(bytes(payload))
+        return bytes(compress(payload))
+
+    monkeypatch.setattr(record_batches.compressing, "zstd_encode", compressed)
+    batch = record_batches.SealedBatch(1 << 20, DefaultRecordBatch.CODEC_ZSTD, is_transactional=True)
+    batch.fill([(b"key", b"value" * 100)] * 10, 0, 0)
+    batch.seal((1, 0, 0))
+    assert len(seen) == 1
+    assert b"value" * 100 in seen[0]
