@@ -168,7 +168,11 @@ class Supervisor:
     def stop(self, seconds: float = 60.0) -> list[int]:
         """SIGTERM to all; returns the exit codes of those that should have run, or did. A worker that does not end in time
         is killed and counts as -9; one that had not begun yet, because it was just started again, has nothing to drain
-        and counts as 0. How a process ended that was not wanted any more, a zombie or one killed, is no matter here."""
+        and counts as 0. How a process ended that was not wanted any more, a zombie or one killed, is no matter here, nor
+        is one that was killed a moment ago: it is started again first."""
+        end = time.monotonic() + seconds
+        while not all(slot.running for slot in self.slots[: self._wanted]) and time.monotonic() < end:
+            time.sleep(TICK_S)
         asked = [slot for slot in self.slots if slot.number < self._wanted or slot.running]
         self.scale(0)
         codes = []
