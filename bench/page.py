@@ -76,8 +76,8 @@ device; `onnx` is ONNX Runtime with the state on the device.
 """,
     "memory": """
 A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed
-from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, batches under way, and a
-base for interpreter, libraries and model.
+from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, contacts, records that
+wait, turns under way, and a base for interpreter, libraries and model.
 """,
 }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+CACHED = 65_536  # shoppers of a partition whose contacts are in memory
 FORGET = "erasure"
 CHANNELS = ("coupon", "push", "rerank", "all")
 _YES, _NO = ("true", "1", "yes", "granted"), ("false", "0", "no", "revoked")
@@ -92,7 +93,7 @@ class ContactBook:
     """
 
     def __init__(
-        self, codec: RowCodec, load: Callable[[list[str]], Sequence[bytes | None]], capacity: int = 65536
+        self, codec: RowCodec, load: Callable[[list[str]], Sequence[bytes | None]], capacity: int = CACHED
     ) -> None:
         self._codec = codec
         self._load = load
