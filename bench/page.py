@@ -26,7 +26,9 @@ One worker and Apache Kafka on the same machine. **Saturation**: a backlog of ev
 row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions committed, after
 start-up and with checkpoints going on. **Plain Faust** does the same job event by event on the same topic, from the same
 release, at least once; it decides and checks nothing. `commit` overlaps with compute: while a transaction is under way,
-the next pass computes.
+the next pass computes. The limit is the compute thread (`compute_thread_busy_share`), which for part of that time waits
+for the interpreter's lock: Kafka's client needs it, too. A broker that has just been started compiles itself for a
+minute; that is over before anything is measured, here and below.
 """,
     "peers": """
 The same job by every program, one after the other on the same topic: Avro in, a ring of 50 and the LSTM's state per
@@ -34,7 +36,8 @@ shopper in a store with a changelog (Bytewax: in memory with its sqlite recovery
 prediction out; no policy. `many`: 100,000 shoppers, hardly two events of one in a row; `hot`: 2,000. Kafka Streams asks
 the model once for up to 512 records or 20 ms, with its record cache and without. Scores of all are held against the
 worker's. Exactly once is counted by commits, at least once by what was written; at-least-once Kafka Streams commits
-every 10 s, as often as the worker writes checkpoints. Each program is one process; `cores_used` says what it took.
+every 10 s, as often as the worker writes checkpoints. Each program is one process; `cores_used` says what it took, and
+with `broker_cores_used` what was left of the two: the limit of each is either of them.
 """,
     "floor": """
 The floor is a program (`bench/minimal.py`) that does only what nobody can leave out, with the worker's two threads, its
@@ -47,7 +50,10 @@ go: stages by the clock of the compute thread, the rest as CPU.
 From when an event was due to when a `read_committed` consumer could read its intervention, at three shares of the
 throughput that the same worker had reached just before, with the policy in force. The generator keeps a fixed schedule
 in a process of its own, and a stall counts for every event that it held up. `due_to_acknowledged`: the event is in
-Kafka. `due_to_built`: its intervention is computed. `built_to_read`: the transaction and the reader's fetch.
+Kafka. `due_to_built`: its intervention is computed. `built_to_read`: the transaction and the reader's fetch. The limit
+are the two cores, which worker, broker, generator and reader share (`cores_used` and its like): events that come one by
+one cost all of them several times what a backlog costs, so that half the throughput of a backlog is nearly all that the
+machine can do.
 """,
     "growth": """
 CPU of the worker per event, and its memory against the bound computed from its settings. In the row of shoppers memory
