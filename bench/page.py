@@ -21,6 +21,10 @@ again, on the hardware that it names; it ends with an error when a bar does not 
 last is the unit.
 """
 ABOUT = {
+    "faults": """
+Real shoppers' events are streamed while harm is done, and all that was published and stored is compared with a run that
+nothing happened to: `harms` by kind, `compared` by what was compared. docs/failures.md says what each of them looks like.
+""",
     "pipeline": """
 One worker and Apache Kafka on the same machine. **Saturation**: a backlog of events, hardly two of one shopper in a
 row, is taken as fast as it goes; the rate is read off the offsets that the worker's transactions committed, after

@@ -15,7 +15,7 @@ from streams.app import create_app
 
 # Of Python's cycle collector: container objects made and not yet freed before it looks at the young ones, and how many
 # such looks before the older and the oldest. Its defaults (700, 10, 10) had it look through a fetch of thousands of
-# records again and again, a tenth of all CPU time; cycles come from failures and connections alone here, and are few.
+# records again and again, a fifth of all CPU time; cycles come from failures and connections alone here, and are few.
 COLLECTOR = (100_000, 20, 50)
 # For how long a thread may keep the interpreter while another waits. The compute thread gives it up at every larger numpy
 # call, some hundreds in a turn; with Python's 5 ms it then stood behind the client's threads for most of a small turn.
