@@ -12,6 +12,7 @@ row memory is held to 32,768 shoppers (the default is 131,072): at 10^5 two of t
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -100,7 +101,9 @@ class Growth:
         for count in self._options.workers:
             say(f"{count} workers")
             with self._deployment() as (settings, folder):
-                workload = Workload(100_000, 4 * self._options.events)  # several workers are looked at less often
+                workload = Workload(
+                    100_000, 4 * self._options.events
+                )  # several workers are looked at less often
                 found[str(count)], _ = self.cost(settings, workload, folder, count)
         return {"workers": found}
 
@@ -215,13 +218,24 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as name, kafka.Kafka() as broker:
         warm(broker, Path(name))
         growth = Growth(broker, Path(name), options)
-        figures, errors = each(
-            growth.shoppers, growth.history, growth.partitions, growth.workers, growth.checkpoints
-        )
-    errors = {"errors": errors} if errors else {}
+        every = [growth.shoppers, growth.history, growth.partitions, growth.workers, growth.checkpoints]
+        wanted = os.environ.get("ROWS", "").split()
+        before, failed = kept(wanted) if wanted else ({}, {})
+        found, errors = each(*(row for row in every if not wanted or row.__name__ in wanted))
+    figures, errors = before | found, failed | errors
     made = bars(figures, options)
-    status = report.finish("growth", figures | errors, made, {"kafka": kafka.VERSION}, report.trial())
+    figures |= {"errors": errors} if errors else {}
+    status = report.finish("growth", figures, made, {"kafka": kafka.VERSION}, report.trial())
     return 1 if errors else status
+
+
+def kept(wanted: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures, and what went wrong, of the rows that are not wanted now, from the run before."""
+    before = report.read(report.RESULTS / "growth.json")
+    figures = dict(before.figures)
+    failed = {row: problem for row, problem in figures.pop("errors", {}).items() if row not in wanted}
+    rest = f"measured at {before.measured_at} at commit {before.commit[:12]}"
+    return figures | {f"all_but_{'_'.join(wanted)}": rest}, failed
 
 
 def each(*rows: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
-import gc
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -39,7 +38,7 @@ from schemas.kafka import aiokafka_config
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
-from streams.worker import COLLECTOR
+from streams.worker import tune_interpreter
 
 GROUP = "floor"
 # How soon the client asks again while the markers of the transaction before are written: its 20 ms would be a pause.
@@ -322,8 +321,7 @@ def main() -> None:
             settings, options, Floor(settings, options, await pools(settings, settings.batch_records))
         )
 
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR)
+    tune_interpreter()
     asyncio.run(run())
 
 

@@ -68,9 +68,10 @@ covers.
 """,
     "recovery": """
 **Changelog**: a wiped data folder is filled from the changelog; the limit is the slower of reading and of writing to
-RocksDB, each alone in the same run. **Redo**: after a kill -9, events that no checkpoint covers are applied again and
-nothing is published; against the rate live. **Takeover**: one of two workers is killed -9 under load; counted from when
-the group noticed to the first commit on the last of its partitions.
+RocksDB, each alone in the same run, or what the cores make of the CPU of both with the broker's, if that is less.
+**Redo**: after a kill -9, events that no checkpoint covers are applied again and nothing is published; against the rate
+live. **Takeover**: one of two workers is killed -9 under load; counted from when the group noticed to the first commit on
+the last of its partitions.
 """,
     "soak": """
 Five million events through one worker, produced in slices; what memory and open files do over the second half.

@@ -28,9 +28,14 @@ def run(settings: Settings) -> None:
     wait_for_broker(settings)
     topics.check(settings)
     app = create_app(settings)
+    tune_interpreter()
+    worker = faust.Worker(app, loglevel="WARNING", override_logging=False, quiet=True)
+    worker.execute_from_commandline()
+
+
+def tune_interpreter() -> None:
+    """Settings of Python itself, once everything is imported."""
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not go through it
     gc.set_threshold(*COLLECTOR)
     sys.setswitchinterval(SWITCH_S)
-    worker = faust.Worker(app, loglevel="WARNING", override_logging=False, quiet=True)
-    worker.execute_from_commandline()

@@ -1,9 +1,12 @@
 """Rows of the growth benchmark stand for themselves: one that fails costs no other its figures or its bar."""
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
-from bench import growth, growth_bars
+import pytest
+
+from bench import growth, growth_bars, report
 
 OPTIONS = Namespace(shoppers=[10**4, 10**6, 10**7], partitions=[1, 64], workers=[1, 4])
 
@@ -34,3 +37,15 @@ def test_shoppers_on_disk_are_held_against_shoppers_on_disk():
     assert found.name == "CPU per event, 10,000,000 shoppers over 1,000,000"
     assert found.value == 1.25
     assert found.holds
+
+
+def test_rows_that_are_not_measured_again_are_kept_and_say_when_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    figures = {"partitions": {"1": _point(10.0)}, "errors": {"workers": "too small", "shoppers": "no space"}}
+    report.Report("growth", "make bench-growth", "a" * 40, "2026-01-01", {}, {}, figures, ()).write(tmp_path)
+    before, failed = growth.kept(["workers"])
+    assert before["partitions"] == figures["partitions"]
+    assert before["all_but_workers"] == f"measured at 2026-01-01 at commit {'a' * 12}"
+    assert failed == {"shoppers": "no space"}
