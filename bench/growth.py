@@ -220,22 +220,23 @@ def main() -> int:
         growth = Growth(broker, Path(name), options)
         every = [growth.shoppers, growth.history, growth.partitions, growth.workers, growth.checkpoints]
         wanted = os.environ.get("ROWS", "").split()
-        before, failed = kept(wanted) if wanted else ({}, {})
+        before, failed, rest = kept(wanted) if wanted else ({}, {}, "")
         found, errors = each(*(row for row in every if not wanted or row.__name__ in wanted))
     figures, errors = before | found, failed | errors
     made = bars(figures, options)
+    figures |= {f"all_but_{'_'.join(wanted)}": rest} if wanted else {}
     figures |= {"errors": errors} if errors else {}
     status = report.finish("growth", figures, made, {"kafka": kafka.VERSION}, report.trial())
     return 1 if errors else status
 
 
-def kept(wanted: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures, and what went wrong, of the rows that are not wanted now, from the run before."""
+def kept(wanted: list[str]) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Figures of the run before, and what went wrong with the rows that are not wanted now; when that was."""
     before = report.read(report.RESULTS / "growth.json")
-    figures = dict(before.figures)
+    figures = {row: group for row, group in before.figures.items() if isinstance(group, dict)}
     failed = {row: problem for row, problem in figures.pop("errors", {}).items() if row not in wanted}
     rest = f"measured at {before.measured_at} at commit {before.commit[:12]}"
-    return figures | {f"all_but_{'_'.join(wanted)}": rest}, failed
+    return figures, failed, rest
 
 
 def each(*rows: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -45,7 +45,8 @@ def test_rows_that_are_not_measured_again_are_kept_and_say_when_they_were(
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     figures = {"partitions": {"1": _point(10.0)}, "errors": {"workers": "too small", "shoppers": "no space"}}
     report.Report("growth", "make bench-growth", "a" * 40, "2026-01-01", {}, {}, figures, ()).write(tmp_path)
-    before, failed = growth.kept(["workers"])
-    assert before["partitions"] == figures["partitions"]
-    assert before["all_but_workers"] == f"measured at 2026-01-01 at commit {'a' * 12}"
+    before, failed, when = growth.kept(["workers"])
+    assert before == {"partitions": figures["partitions"]}
+    assert when == f"measured at 2026-01-01 at commit {'a' * 12}"
+    assert growth_bars.bars(before, Namespace(**{**vars(OPTIONS), "partitions": [1, 1]}))
     assert failed == {"shoppers": "no space"}
