@@ -101,9 +101,7 @@ class Growth:
         for count in self._options.workers:
             say(f"{count} workers")
             with self._deployment() as (settings, folder):
-                workload = Workload(
-                    100_000, 4 * self._options.events
-                )  # several workers are looked at less often
+                workload = Workload(100_000, self._options.events)
                 found[str(count)], _ = self.cost(settings, workload, folder, count)
         return {"workers": found}
 

@@ -32,7 +32,7 @@ start-up and with checkpoints going on. **Plain Faust** does the same job event 
 release, at least once; it decides and checks nothing. `commit` overlaps with compute: while a transaction is under way,
 the next pass computes. The limit is the compute thread (`compute_thread_busy_share`), which for part of that time waits
 for the interpreter's lock: Kafka's client needs it, too. A broker that has just been started compiles itself for a
-minute; that is over before anything is measured, here and below.
+minute; that is over before a speed is measured, here and below.
 """,
     "peers": """
 The same job by every program, one after the other on the same topic: Avro in, a ring of 50 and the LSTM's state per
