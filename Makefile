@@ -52,7 +52,7 @@ brokers: $(LINKED)  ## fetch the jars of Kafka and of the schema registry into t
 
 lock: $(LINKED)  ## make the lock files anew: ours from pyproject.toml, the image's, those of the benchmark's peers
 	$(BIN)/pip install --quiet uv
-	$(COMPILE) --upgrade --extra demo --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra demo --extra learn --extra ray --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --override deploy/image-overrides.txt \
 	  pyproject.toml deploy/image.in -o deploy/requirements.lock
 	for peer in quix bytewax pyflink; do \

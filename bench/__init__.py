@@ -9,6 +9,7 @@
     soak       five million events: memory and files stay flat
     memory     one worker with a million shoppers
     gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
+    models     every model family on real data, against published results, into docs/models.md (models/)
     page       makes docs/performance.md from bench/results/
 
 Every measurement writes bench/results/<name>.json, prints it, and ends with 1 when a bar does not hold (report.py).

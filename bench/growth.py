@@ -39,6 +39,7 @@ from tests.brokers import kafka
 LIMIT_S = 600.0
 REDO_LIMIT_S = 300.0
 DISK_SHARE = 0.5  # of what is free, at most
+PAUSE_S = 120.0  # the longest that a backlog takes to produce
 REGULARS = 200  # shoppers who come 10^4 times
 
 
@@ -124,9 +125,11 @@ class Growth:
         """Rates and memory of workers that take a backlog, and the samples they were taken from.
 
         They are there before the events come: else the first worker would do the work of those that are not up yet.
+        They stand still until all events are there: several keep pace with the generator, which leaves no backlog.
         """
         with Fleet(settings, folder, workers) as fleet:
-            produce(settings, workload)
+            with fleet.paused():
+                produce(settings, workload)
             samples = follow(fleet, self.broker.pid, lambda now: now.committed >= workload.events, LIMIT_S)
             peak = fleet.memory_mib("VmHWM")
         share = settings.model_copy(update={"partitions": settings.partitions // workers})
@@ -203,7 +206,7 @@ class _Deployment:
             app_id=name,
             topic_prefix=f"{name}-",
             policy=False,
-            **self._settings,
+            **{"session_timeout_s": PAUSE_S, **self._settings},
         )
         return settings, self._folder
 

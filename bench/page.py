@@ -187,10 +187,9 @@ def _cell(value: Any) -> str:
 
 
 def reports(folder: Path = RESULTS) -> list[Report]:
-    """All results in a folder, the pipeline's first."""
-    return sorted(
-        map(read, folder.glob("*.json")), key=lambda report: (report.name != "pipeline", report.name)
-    )
+    """All results in a folder, the pipeline's first. Those of the models have a page of their own (bench/models)."""
+    found = (read(path) for path in folder.glob("*.json") if path.stem != "models")
+    return sorted(found, key=lambda report: (report.name != "pipeline", report.name))
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import sys
 import time
 import urllib.error
@@ -167,6 +168,19 @@ class Fleet:
             for name, value in worker.metrics().items():
                 total[name] = total.get(name, 0.0) + value
         return total
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Standing still for the block, which must be shorter than the session timeout."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self.workers:
+            os.kill(worker.pid, number)
 
     def __enter__(self) -> Self:
         try:

@@ -112,7 +112,7 @@ def finish(
         name,
         f"make bench-{name}" if not trial else " ".join(["a trial run of", name, *sys.argv[1:]]),
         commit(),
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        now(),
         hardware(),
         {"python": platform.python_version(), **versions, **libraries()},
         {key: _tidy(value) for key, value in figures.items()},
@@ -173,10 +173,15 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def libraries() -> dict[str, str]:
+def now() -> str:
+    """The moment, ISO 8601 in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def libraries(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
     """Versions of those that are installed: a machine lent for its GPU has no Kafka clients."""
     there = {found.name for found in importlib.metadata.distributions()}
-    return {name: importlib.metadata.version(name) for name in LIBRARIES if name in there}
+    return {name: importlib.metadata.version(name) for name in names if name in there}
 
 
 def _cpu_model() -> str:
