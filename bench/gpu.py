@@ -91,7 +91,7 @@ def _plan() -> Plan | None:
 
 def _release(folder: str, hidden: int) -> Release:
     torch.manual_seed(0)
-    spec, architecture = FeatureSpec(), Architecture(hidden=hidden)
+    spec, architecture = FeatureSpec(), Architecture(sizes=(hidden, hidden))
     weights = weights_of(IntentNetwork(spec, architecture, len(CATEGORIES)))
     card = Card(
         model=f"random-{hidden}",
@@ -197,8 +197,8 @@ def _work(release: Release, batch: int, events: int, precision: str) -> Work:
     """FLOP of the LSTM's products; on the device each input, state and result once, and the weights once per call."""
     architecture, spec = release.card.architecture, release.card.features
     H, S, T = architecture.hidden, architecture.state_size, architecture.trunk_size(spec)
-    inner = [architecture.input_size(spec) + H] + [2 * H] * (architecture.layers - 1)
-    weights = 4 * H * (sum(inner) + architecture.layers)
+    inner = [architecture.input_size(spec) + H] + [2 * H] * (len(architecture.sizes) - 1)
+    weights = 4 * H * (sum(inner) + len(architecture.sizes))
     event = 4 * (len(spec.vocabulary()) + spec.dense_size)
     looked_up = 4 * (sum(architecture.embeddings()) + architecture.memory + 1)
     whole = (

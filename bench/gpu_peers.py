@@ -27,11 +27,11 @@ def lstm(release: Release, batch: int, events: int, precision: str, device: torc
     """`events` events each of `batch` shoppers through nn.LSTM, the state carried from call to call."""
     architecture, dtype = release.card.architecture, PRECISIONS[precision]
     network = nn.LSTM(
-        architecture.input_size(release.card.features), architecture.hidden, architecture.layers
+        architecture.input_size(release.card.features), architecture.hidden, len(architecture.sizes)
     )
     network = network.to(device, dtype).eval()
     inputs = torch.randn(events, batch, network.input_size, device=device).to(dtype)
-    state = [torch.zeros(architecture.layers, batch, architecture.hidden, device=device, dtype=dtype)] * 2
+    state = [torch.zeros(len(architecture.sizes), batch, architecture.hidden, device=device, dtype=dtype)] * 2
 
     @torch.inference_mode()
     def call() -> None:

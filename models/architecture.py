@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models import trunks
 from models.featurizer import FeatureSpec
 from models.survival import SURVIVAL_DAYS
 
@@ -23,8 +24,11 @@ LEAST_WEIGHT = 1e-6  # of a memory; below it nothing was remembered yet
 class Architecture:
     """Sizes of an IntentNetwork. Weights are named as torch names them (see `models.network`)."""
 
-    layers: int = 2  # LSTM layers
-    hidden: int = 64  # units of each
+    trunk: str = "lstm"  # what carries the state, one of trunks.KINDS
+    sizes: tuple[int, ...] = (64, 64)  # units of its layers, from below
+    kernel: int = 3  # events that a tcn's layer looks at
+    window: int = 32  # events before the newest that a transformer looks at
+    attention_heads: int = 4  # of a transformer
     item: int = 16  # embedding sizes
     category: int = 16
     type: int = 8
@@ -34,14 +38,18 @@ class Architecture:
     memory_rate: float = 0.005  # share of the newest event in that mean: it reaches back some 200 events
     dropout: float = 0.1  # in training only
 
-    @property
-    def state_size(self) -> int:
-        """Floats carried per shopper: [h1 | c1 | h2 | c2 | … | memory | weight of the memory]."""
-        return self.lstm_state_size + self.memory + 1
+    def __post_init__(self) -> None:
+        trunks.check(self)
 
     @property
-    def lstm_state_size(self) -> int:
-        return 2 * self.layers * self.hidden
+    def hidden(self) -> int:
+        """Units of the top layer."""
+        return self.sizes[-1]
+
+    @property
+    def state_size(self) -> int:
+        """Floats carried per shopper: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), memory, its weight."""
+        return sum(trunks.state_parts(self)) + self.memory + 1
 
     def embeddings(self) -> tuple[int, int, int, int]:
         """Embedding size of each id column, in the order of featurizer.ID_COLUMNS."""
@@ -57,6 +65,18 @@ class Architecture:
     def trunk_size(self, spec: FeatureSpec) -> int:
         """What `body` reads, then the memory, which only the category head reads."""
         return self.body_size(spec) + self.memory
+
+
+# Sizes that go by a name: the default, and the classic ones of the field.
+PRESETS = {
+    "lstm": Architecture(),
+    "lstm-128-64": Architecture(sizes=(128, 64), dropout=0.2),
+    "lstm-128": Architecture(sizes=(128,)),
+    "gru": Architecture("gru"),
+    "rnn": Architecture("rnn"),
+    "tcn": Architecture("tcn", (64, 64, 64, 64)),
+    "transformer": Architecture("transformer"),
+}
 
 
 @dataclass(frozen=True)

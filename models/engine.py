@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from models import trunks
 from models.architecture import Architecture, Weights
 from models.featurizer import FeatureSpec
 from models.release import OTHER, Card, Release, ReleaseProblem, read
@@ -89,7 +90,7 @@ def load(
     backend: "onnx" or "torch". device: "cpu", "cuda" or "auto" (onnx: cpu; torch: cuda where there is one).
     threads: CPU threads of one call; None leaves the library's default. One per worker process is best: two raise
     throughput by little and the latency of small batches tenfold. For torch this is a setting of the whole process.
-    precision: "float32", "float16" or "bfloat16", of the LSTM's matrix products; other than float32 is for a GPU.
+    precision: "float32", "float16" or "bfloat16", of the trunk's matrix products; other than float32 is for a GPU.
     """
     release = read(uri)
     weights = release.weights()
@@ -130,16 +131,11 @@ def check_shapes(release: Release, weights: Weights) -> None:
 
 
 def _shapes(card: Card, spec: FeatureSpec, architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    H = architecture.hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for column, size in enumerate(zip(spec.vocabulary(), architecture.embeddings(), strict=True)):
         shapes[f"embed.{column}.weight"] = size
     shapes["memory.weight"] = (spec.category_buckets, architecture.memory)
-    for layer in range(architecture.layers):
-        width = architecture.input_size(spec) if layer == 0 else H
-        shapes[f"lstm.weight_ih_l{layer}"] = (4 * H, width)
-        shapes[f"lstm.weight_hh_l{layer}"] = (4 * H, H)
-        shapes[f"lstm.bias_ih_l{layer}"] = shapes[f"lstm.bias_hh_l{layer}"] = (4 * H,)
+    shapes |= trunks.shapes(architecture, architecture.input_size(spec))
     heads: dict[str, tuple[int, int]] = {
         "body": (architecture.head, architecture.body_size(spec)),
         "hazard": (len(SURVIVAL_DAYS), architecture.head),

@@ -1,18 +1,17 @@
 """The engine in ONNX Runtime, on the CPU: two graphs written here from a release's weights, without torch.
 
-step:  ids, dense, hidden ─► Gather embeddings ─► per layer: a Gemm per gate, its Sigmoid or Tanh; memory ─► trunk
+step:  ids, dense, hidden ─► Gather embeddings ─► the trunk's step (onnx_trunks.py); memory ─► trunk, hidden
 heads: trunk ─► relu layer ─► survival curve and its scores; softmax over categories ─► top five (in numpy)
 """
 
-from typing import Any
-
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
-from models import survival
+from models import onnx_trunks, survival, trunks
 from models.architecture import LEAST_WEIGHT, Architecture, Weights
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
+from models.onnx_graph import Graph
 from models.release import Card, Release
 from models.survival import SURVIVAL_DAYS
 
@@ -20,7 +19,6 @@ CHUNK_ROWS = (
     2048  # of one call: time per row is flat from 32 rows on, and a bounded call keeps its arena small
 )
 HEADS_ROWS = 512  # of one call: the shares of all categories stay in the CPU's cache until the best are found
-_OPSET, _IR = 17, 9
 
 
 class EngineOnnx:
@@ -74,8 +72,7 @@ def _best(shares: Floats) -> tuple[Ints, Floats]:
 def step_graph(card: Card, weights: Weights) -> ModelProto:
     """One event each of B shoppers: ids (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), after (B, S)."""
     spec, architecture = card.features, card.architecture
-    H, layers = architecture.hidden, architecture.layers
-    graph = _Graph()
+    graph = Graph()
     columns = range(len(architecture.embeddings()))
     ids = [
         graph.add("Gather", "ids", graph.constant(np.array(column, np.int64)), axis=1) for column in columns
@@ -84,14 +81,13 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
         graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), ids[column])
         for column in columns
     ]
-    *state, memory = graph.split("hidden", [H] * (2 * layers) + [architecture.memory + 1])
-    below, after = [*parts, "dense"], []
-    for layer in range(layers):
-        h, c = _lstm_cell(graph, architecture, weights, layer, below, state[2 * layer], state[2 * layer + 1])
-        after += [h, c]
-        below = [h]
+    *state, memory = graph.split("hidden", [*trunks.state_parts(architecture), architecture.memory + 1])
+    mine = {
+        name.removeprefix("trunk."): value for name, value in weights.items() if name.startswith("trunk.")
+    }
+    top, after = onnx_trunks.step(graph, architecture, mine, [*parts, "dense"], state)
     recalled, memory = _memory(graph, architecture, weights, ids[1], memory)
-    graph.add("Concat", below[0], "dense", recalled, axis=1, out="trunk")
+    graph.add("Concat", top, "dense", recalled, axis=1, out="trunk")
     graph.add("Concat", *after, memory, axis=1, out="after")
     return graph.model(
         "step",
@@ -107,30 +103,8 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
     )
 
 
-def _lstm_cell(
-    graph: "_Graph",
-    architecture: Architecture,
-    weights: Weights,
-    layer: int,
-    below: list[str],
-    h: str,
-    c: str,
-) -> tuple[str, str]:
-    """One layer. A Gemm per gate, so that ONNX Runtime fuses it with what comes after and nothing has to be split."""
-    inputs = graph.add("Concat", *below, h, axis=1)
-    both = np.concatenate([weights[f"lstm.weight_ih_l{layer}"], weights[f"lstm.weight_hh_l{layer}"]], 1)
-    bias = weights[f"lstm.bias_ih_l{layer}"] + weights[f"lstm.bias_hh_l{layer}"]
-    kinds = ("Sigmoid", "Sigmoid", "Tanh", "Sigmoid")  # of the gates i, f, g, o, in torch's order
-    keep_in, keep, candidate, keep_out = (
-        graph.add(kind, graph.linear(inputs, rows, shift))
-        for kind, rows, shift in zip(kinds, np.split(both, 4), np.split(bias, 4), strict=True)
-    )
-    c = graph.add("Add", graph.add("Mul", keep, c), graph.add("Mul", keep_in, candidate))
-    return graph.add("Mul", keep_out, graph.add("Tanh", c)), c
-
-
 def _memory(
-    graph: "_Graph", architecture: Architecture, weights: Weights, category: str, memory: str
+    graph: Graph, architecture: Architecture, weights: Weights, category: str, memory: str
 ) -> tuple[str, str]:
     """The running mean of category embeddings, as in IntentNetwork. The last column of the table is its weight."""
     table = weights["memory.weight"]
@@ -152,7 +126,7 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
 
     pick: False for the shares (N, C) of all categories that may be offered, in place of top and top_scores.
     """
-    graph = _Graph()
+    graph = Graph()
     now, recalled = graph.split("trunk", [weights["body.weight"].shape[1], card.architecture.memory])
     shared = graph.add("Relu", graph.linear(now, weights["body.weight"], weights["body.bias"]))
     _curve(graph, card, weights, shared)
@@ -181,7 +155,7 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
     )
 
 
-def _curve(graph: "_Graph", card: Card, weights: Weights, shared: str) -> None:
+def _curve(graph: Graph, card: Card, weights: Weights, shared: str) -> None:
     """Outputs `survival` and `tasks`.
 
     log S is the running sum of log(1 - hazard), and 1 - hazard is the sigmoid of minus the logit: one product with a
@@ -196,47 +170,6 @@ def _curve(graph: "_Graph", card: Card, weights: Weights, shared: str) -> None:
     read = np.zeros((len(columns), days), np.float32)
     read[np.arange(len(columns)), columns] = signs
     graph.linear("survival", read, shifts, out="tasks")
-
-
-class _Graph:
-    """Nodes and constants of a graph under construction; every value is named by the order it was added in."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        out = out or f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [out], **attributes))
-        return out
-
-    def constant(self, value: np.ndarray) -> str:
-        name = f"w{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
-
-    def linear(self, value: str, weight: np.ndarray, bias: np.ndarray, out: str | None = None) -> str:
-        """value @ weight.T + bias, with the weight laid out as torch stores it."""
-        return self.add("Gemm", value, self.constant(weight.T), self.constant(bias), out=out)
-
-    def split(self, value: str, sizes: list[int]) -> list[str]:
-        names = [f"v{len(self.nodes)}.{part}" for part in range(len(sizes))]
-        lengths = self.constant(np.array(sizes, np.int64))
-        self.nodes.append(helper.make_node("Split", [value, lengths], names, axis=1))
-        return names
-
-    def model(
-        self, name: str, inputs: dict[str, tuple[int, int]], outputs: dict[str, tuple[int, int]]
-    ) -> ModelProto:
-        def infos(values: dict[str, tuple[int, int]]) -> list[Any]:
-            return [
-                helper.make_tensor_value_info(key, kind, ["rows", n]) for key, (kind, n) in values.items()
-            ]
-
-        graph = helper.make_graph(self.nodes, name, infos(inputs), infos(outputs), self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
-        checker.check_model(model)
-        return model
 
 
 def _session(model: ModelProto, threads: int | None) -> ort.InferenceSession:

@@ -14,14 +14,14 @@ from models.architecture import Weights
 from models.engine import TOP, Floats, Ints, Scores, offered
 from models.network import network_from
 from models.release import Release
-from models.serving import PRECISIONS, ServingNetwork
+from models.serving import PRECISIONS, serving
 
 if TYPE_CHECKING:
     from models.resident import Resident
 
 
 class EngineTorch:
-    """See `models.engine.Engine`. precision: of the LSTM's matrix products; the heads are float32."""
+    """See `models.engine.Engine`. precision: of an LSTM's matrix products; all else is float32."""
 
     def __init__(
         self, release: Release, weights: Weights, device: str, threads: int | None, precision: str = "float32"
@@ -47,7 +47,7 @@ class EngineTorch:
         folded = card.calibration.folded(weights)
         network = network_from(card.features, card.architecture, len(card.categories), folded)
         self._network = network.to(torch.device(device))
-        self.serving = ServingNetwork(self._network, PRECISIONS[precision])
+        self.serving = serving(self._network, PRECISIONS[precision])
         # torch's own LSTM is the faster on a CPU, where it is one fused call, and the slower on a GPU.
         fused = not self.on_gpu and precision == "float32"
         self._step = self._network.step if fused else self.serving.step

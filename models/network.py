@@ -1,9 +1,10 @@
 """IntentNetwork: what a shopper's events say about the next ones, in torch. Trained by replay, served by EngineTorch.
 
-    ids, dense ──► embeddings ++ dense ──► LSTM ──► h ++ dense ──► relu layer ──┬─► hazard logits (13)
+    ids, dense ──► embeddings ++ dense ─► trunk ──► h ++ dense ──► relu layer ──┬─► hazard logits (13)
         │                                   ▲ carried state                     ├─► category logits
         └─ category ──► running mean of category embeddings, the memory ────────┘
 
+The trunk is an LSTM unless the architecture says another (models/families/).
 The memory is there because an LSTM of this size forgets which categories a shopper buys: on a quarter of the Complete
 Journey households one of five named was in the next basket in 61 % of cases without it, 67 % with it,
 and 64 % for the shopper's own five most frequent.
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architecture import LEAST_WEIGHT, Architecture, Weights
+from models.families.trunk import trunk
 from models.featurizer import FeatureSpec, bucket
 from models.survival import SURVIVAL_DAYS
 
@@ -64,12 +66,7 @@ class IntentNetwork(nn.Module):
             nn.init.normal_(cast(nn.Embedding, table).weight, std=0.1)
         self.memory = nn.Embedding(spec.category_buckets, architecture.memory)
         nn.init.normal_(self.memory.weight, std=architecture.memory**-0.5)
-        self.lstm = nn.LSTM(
-            architecture.input_size(spec),
-            architecture.hidden,
-            architecture.layers,
-            dropout=architecture.dropout if architecture.layers > 1 else 0.0,
-        )
+        self.trunk = trunk(architecture, architecture.input_size(spec))
         self.body = nn.Linear(architecture.body_size(spec), architecture.head)
         self.dropout = nn.Dropout(architecture.dropout)
         self.hazard = nn.Linear(architecture.head, len(SURVIVAL_DAYS))
@@ -98,10 +95,10 @@ class IntentNetwork(nn.Module):
         """
         if hidden is None:
             hidden = dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size)
-        lstm, memory = self._unpack(hidden)
-        output, (h, c) = self._rounds(self._inputs(ids, dense), batch_sizes, lstm)
+        carried, memory = torch.tensor_split(hidden, [-self.architecture.memory - 1], 1)
+        output, carried = self._rounds(self._inputs(ids, dense), batch_sizes, carried)
         recalled, memory = self._remember(ids, batch_sizes.tolist(), memory)
-        return torch.cat([output, dense, recalled], 1), self._pack(h, c, memory)
+        return torch.cat([output, dense, recalled], 1), torch.cat([carried, memory], 1)
 
     def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S)."""
@@ -117,24 +114,20 @@ class IntentNetwork(nn.Module):
         parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
         return torch.cat([*parts, dense], 1)
 
-    def _rounds(
-        self, inputs: Tensor, batch_sizes: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The LSTM over packed rows: rounds with the same number of shoppers are one dense block without padding.
+    def _rounds(self, inputs: Tensor, batch_sizes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The trunk over packed rows: rounds with the same number of shoppers are one dense block without padding.
 
-        torch's own packed path goes round by round, and its backward pass on the CPU fills a gradient of the whole
+        torch's own packed LSTM goes round by round, and its backward pass on the CPU fills a gradient of the whole
         input for every one: 860 µs per event for 32 shoppers of some 350 events each, where this takes 24.
         """
         sizes, rounds = (part.tolist() for part in torch.unique_consecutive(batch_sizes, return_counts=True))
-        (h, c), outputs, ended = state, [], []
+        outputs, ended = [], []
         blocks = torch.split(inputs, [size * steps for size, steps in zip(sizes, rounds, strict=True)])
         for block, size, steps in zip(blocks, sizes, rounds, strict=True):
-            ended.append((h[:, size:], c[:, size:]))
-            state = (h[:, :size].contiguous(), c[:, :size].contiguous())
-            output, (h, c) = self.lstm(block.view(steps, size, -1), state)
+            ended.append(state[size:])
+            output, state = self.trunk(block.view(steps, size, -1), state[:size])
             outputs.append(output.flatten(0, 1))
-        last = [(h, c), *reversed(ended)]
-        return torch.cat(outputs), (torch.cat([h for h, _ in last], 1), torch.cat([c for _, c in last], 1))
+        return torch.cat(outputs), torch.cat([state, *reversed(ended)])
 
     def _remember(self, ids: Tensor, batch_sizes: list[int], memory: Tensor) -> tuple[Tensor, Tensor]:
         """Running mean of category embeddings at every event (N, memory), and the state it is carried in.
@@ -153,17 +146,6 @@ class IntentNetwork(nn.Module):
             seen.append(memory)
         states = torch.cat(seen)
         return states[:, :-1] / states[:, -1:].clamp(min=LEAST_WEIGHT), torch.cat([memory, *reversed(ended)])
-
-    def _unpack(self, hidden: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        sizes = [self.architecture.lstm_state_size, self.architecture.memory + 1]
-        lstm, memory = torch.split(hidden, sizes, 1)
-        layout = lstm.reshape(-1, self.architecture.layers, 2, self.architecture.hidden)
-        h, c = (layout[:, :, part].transpose(0, 1).contiguous() for part in (0, 1))
-        return (h, c), memory
-
-    def _pack(self, h: Tensor, c: Tensor, memory: Tensor) -> Tensor:
-        lstm = torch.stack([h, c], 2).transpose(0, 1).reshape(h.shape[1], self.architecture.lstm_state_size)
-        return torch.cat([lstm, memory], 1)
 
 
 def weights_of(network: IntentNetwork) -> Weights:

@@ -27,7 +27,7 @@ CARD_FILE = "release.json"
 OTHER = (
     "(other)"  # last category of a vocabulary: everything that is not in it; never offered as a top category
 )
-_FORMAT = 1
+_FORMAT = 2
 
 
 class ReleaseProblem(Exception):
@@ -174,7 +174,9 @@ def _from_json(uri: str, found: dict[str, Any]) -> Release:
         git_revision=found["git_revision"],
         schema_fingerprint=found["schema_fingerprint"],
         features=FeatureSpec(**found["features"]),
-        architecture=Architecture(**found["architecture"]),
+        architecture=Architecture(
+            **{**found["architecture"], "sizes": tuple(found["architecture"]["sizes"])}
+        ),
         calibration=Calibration(
             tuple(calibration["hazard_scale"]),
             tuple(calibration["hazard_shift"]),

@@ -16,7 +16,7 @@ from models.carried import finite
 from models.cuda_graphs import captured, wait
 from models.engine import Engine, Floats, Ints, in_chunks
 from models.engine_torch import EngineTorch
-from models.serving import ServingNetwork
+from models.serving import PlainServing, ServingNetwork
 
 Slots = npt.NDArray[np.int64]
 
@@ -56,7 +56,7 @@ class Resident:
             self._record(engine.serving)
 
     @torch.no_grad()
-    def _record(self, network: ServingNetwork) -> None:
+    def _record(self, network: ServingNetwork | PlainServing) -> None:
         self._network = network
         # One block and so one copy per call: slot, ids, and dense features as the int32 of the same bits.
         width = 1 + _ID_COLUMNS + network.dense_size

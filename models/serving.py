@@ -1,4 +1,4 @@
-"""An IntentNetwork laid out for serving in torch: one event each of many shoppers, or whole sequences at once.
+"""An IntentNetwork with an LSTM, laid out for serving in torch: one event each of many shoppers, or whole sequences at once.
 
 A step is one matrix product per layer, and nothing in it waits for the device, so that a CUDA graph can hold it:
 
@@ -9,7 +9,7 @@ trained release, over 50 events, no score of float16 is off by more than 2e-4. O
 would be off by up to 2e-3: so there a number is the sum of two, a product is three, and scores are off by 1e-5.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,24 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from models.architecture import LEAST_WEIGHT
-from models.network import IntentNetwork
+from models.families.recurrent import LSTM
+from models.network import IntentNetwork, pack_order
+from models.trunks import state_parts
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _ALIGNED = 8  # tensor cores want the inner size of a product of 16-bit numbers to be a multiple of this
+
+
+def serving(network: IntentNetwork, precision: torch.dtype) -> "ServingNetwork | PlainServing":
+    """`network`, in evaluation mode, as it is served. ValueError: only an LSTM computes in other than float32."""
+    if network.architecture.trunk == "lstm":
+        return ServingNetwork(network, precision)
+    if precision != torch.float32:
+        raise ValueError(
+            f"a {network.architecture.trunk} computes in float32 only: set engine_precision to float32, or serve an lstm"
+        )
+    return PlainServing(network)
 
 
 class _Layer(NamedTuple):
@@ -46,7 +59,7 @@ class ServingNetwork:
         self.trunk_size = architecture.trunk_size(network.spec)
         self.dense_size = network.spec.dense_size
         self._precision = precision
-        self._sizes = [architecture.hidden] * (2 * architecture.layers) + [architecture.memory + 1]
+        self._sizes = [*state_parts(architecture), architecture.memory + 1]
         self._embed: list[Tensor] = [network.get_parameter(f"embed.{n}.weight").detach() for n in range(4)]
         memory = network.memory.weight.detach()
         self._memory = torch.cat([memory, torch.ones_like(memory[:, :1])], 1)  # the last column is its weight
@@ -54,10 +67,11 @@ class ServingNetwork:
         self._rate = architecture.memory_rate
         self._rates = torch.full_like(memory[:, :1], self._rate)
         self._rates[0] = 0.0
-        self._layers = [self._laid_out(network.lstm, layer) for layer in range(architecture.layers)]
+        lstms = [cast(nn.LSTM, layer) for layer in cast(LSTM, network.trunk).layers]
+        self._layers = [self._laid_out(lstm) for lstm in lstms]
         # cuDNN would keep c in 8 bits between the events of a window: too few, so with bfloat16 windows are float32.
         self._whole = torch.float16 if precision == torch.float16 else torch.float32
-        self._lstm = _copied(network.lstm, self._whole).to(self.device)
+        self._lstms = [_copied(lstm, self._whole).to(self.device) for lstm in lstms]
 
     def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """ids int32 (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S), all float32."""
@@ -82,7 +96,7 @@ class ServingNetwork:
         """Whole sequences from a zero state: trunk (B, T) at each shopper's newest event, and hidden (B, S).
 
         Events of B shoppers stand one shopper after the other: ids (N, 4), dense (N, D); lengths (B,), each >= 1.
-        One call of the LSTM, packed, never padded. ValueError when a shopper has no event.
+        One call per layer of the LSTM, packed, never padded. ValueError when a shopper has no event.
         """
         B, N = len(lengths), len(ids)
         if not B or lengths.min() < 1:
@@ -102,13 +116,15 @@ class ServingNetwork:
         inputs = torch.cat([*self._embedded(columns), values], 1).to(self._whole)
         packed = torch.empty_like(inputs).index_copy_(0, round_starts[place] + back[owner], inputs)
         sequence = PackedSequence(packed, torch.from_numpy(sizes.copy()), longest_first, back)
+        after: list[Tensor] = []
         # Without this cuDNN rounds operands of float32 to 10 bits, and a rebuilt row would differ from a stepped one.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            _, (h, c) = self._lstm(sequence)
-        lstm = torch.stack([h, c], 2).transpose(0, 1).flatten(1).float()
+            for lstm in self._lstms:
+                sequence, carried = lstm(sequence)
+                after += [part.squeeze(0).float() for part in carried]
         memory = self._remembered(columns[1], starts, ends, owner)
-        trunk = torch.cat([h[-1].float(), values[ends - 1], _recalled(memory)], 1)
-        return trunk, torch.cat([lstm, memory], 1)
+        trunk = torch.cat([after[-2], values[ends - 1], _recalled(memory)], 1)
+        return trunk, torch.cat([*after, memory], 1)
 
     def _remembered(self, category: Tensor, starts: Tensor, ends: Tensor, owner: Tensor) -> Tensor:
         """The running mean at each shopper's end: an event counts rate × (1 - rate) ^ events with a category after it."""
@@ -121,8 +137,7 @@ class ServingNetwork:
         )
 
     def put(self, array: npt.NDArray[np.generic]) -> Tensor:
-        """A copy of the array on the device (on the CPU the array itself)."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        return _put(array, self.device)
 
     def _embedded(self, columns: Tensor) -> list[Tensor]:
         return [functional.embedding(ids, table) for ids, table in zip(columns, self._embed, strict=True)]
@@ -142,12 +157,12 @@ class ServingNetwork:
             return torch.mm(rounded, weight, out_dtype=torch.float32)
         return rounded.float() @ weight.float()
 
-    def _laid_out(self, lstm: nn.LSTM, layer: int) -> _Layer:
+    def _laid_out(self, lstm: nn.LSTM) -> _Layer:
         """torch orders gates i, f, g, o; here i, f, o stand together so that one sigmoid does all three."""
         H = lstm.hidden_size
         order = torch.tensor(np.r_[0 : 2 * H, 3 * H : 4 * H, 2 * H : 3 * H], device=self.device)
         below, own, *biases = (
-            lstm.get_parameter(f"{part}_l{layer}").detach()
+            lstm.get_parameter(f"{part}_l0").detach()
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         columns = torch.cat([below, own, (biases[0] + biases[1])[:, None]], 1)
@@ -161,11 +176,43 @@ class ServingNetwork:
         return _Layer(weight, tail)
 
 
+class PlainServing:
+    """Steps and windows of a network with any trunk, as the network itself does them. See `ServingNetwork`."""
+
+    def __init__(self, network: IntentNetwork) -> None:
+        self._network = network
+        self.device = network.body.weight.device
+        self.state_size = network.architecture.state_size
+        self.trunk_size = network.architecture.trunk_size(network.spec)
+        self.dense_size = network.spec.dense_size
+        self.step = network.step
+
+    def windows(
+        self, ids: npt.NDArray[np.int32], dense: npt.NDArray[np.float32], lengths: npt.NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        packed = pack_order(lengths)
+        trunk, hidden = self._network(
+            self.put(ids[packed.order]), self.put(dense[packed.order]), torch.from_numpy(packed.batch_sizes)
+        )
+        starts = np.cumsum(packed.batch_sizes) - packed.batch_sizes
+        back = np.argsort(packed.shoppers)  # where each shopper stands from longest to shortest
+        newest = starts[lengths - 1] + back
+        return trunk[self.put(newest)], hidden[self.put(back)]
+
+    def put(self, array: npt.NDArray[np.generic]) -> Tensor:
+        return _put(array, self.device)
+
+
+def _put(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """A copy of the array on the device (on the CPU the array itself)."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
 def _recalled(memory: Tensor) -> Tensor:
     return memory[:, :-1] / memory[:, -1:].clamp(min=LEAST_WEIGHT)
 
 
 def _copied(lstm: nn.LSTM, precision: torch.dtype) -> nn.LSTM:
-    made = nn.LSTM(lstm.input_size, lstm.hidden_size, lstm.num_layers)
+    made = nn.LSTM(lstm.input_size, lstm.hidden_size)
     made.load_state_dict(lstm.state_dict())
     return made.to(precision).eval()

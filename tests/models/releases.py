@@ -29,7 +29,7 @@ def card(**changes: object) -> Card:
         "git_revision": "0" * 40,
         "schema_fingerprint": "f" * 16,
         "features": FeatureSpec(item_buckets=64, category_buckets=16),
-        "architecture": Architecture(hidden=16, head=16, memory=8),
+        "architecture": Architecture(sizes=(16, 16), head=16, memory=8),
     }
     return Card(**{**settings, **changes})  # type: ignore[arg-type]
 
@@ -54,7 +54,20 @@ def random_inputs(of: Card, rows: int, seed: int = 0) -> tuple[np.ndarray, np.nd
 
 
 def _states(of: Card, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """The last float of a state is the weight of its memory, in 0…1."""
+    """The last float of a state is the weight of its memory, in 0…1; a transformer's first are 0 or 1."""
     states = rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)
     states[:, -1] = rng.random(rows)
+    if of.architecture.trunk == "transformer":
+        states[:, : of.architecture.window] = rng.integers(0, 2, (rows, of.architecture.window))
     return states
+
+
+TRUNKS = {
+    "lstm of one layer": Architecture(sizes=(16,), head=16, memory=8),
+    "lstm of two layers": Architecture(sizes=(24, 16), head=16, memory=8),
+    "lstm of three layers": Architecture(sizes=(16, 16, 16), head=16, memory=8),
+    "gru": Architecture("gru", (24, 16), head=16, memory=8),
+    "rnn": Architecture("rnn", (16, 16), head=16, memory=8),
+    "tcn": Architecture("tcn", (24, 16, 16), head=16, memory=8),
+    "transformer": Architecture("transformer", (16, 16), window=6, head=16, memory=8),
+}

@@ -8,23 +8,19 @@ import numpy as np
 import pytest
 
 from models import engine, survival
-from models.architecture import Architecture, Calibration
+from models.architecture import Calibration
 from models.engine_onnx import CHUNK_ROWS
 from models.network import weights_of
 from models.release import OTHER, ReleaseProblem, write
-from tests.models.releases import CATEGORIES, SKEWED, card, random_inputs, untrained, written
+from tests.models.releases import CATEGORIES, SKEWED, TRUNKS, card, random_inputs, untrained, written
 
 BACKENDS = ["onnx", "torch"]
 
 
-@pytest.fixture(params=[1, 2, 3], ids=lambda layers: f"{layers} layers")
+@pytest.fixture(params=TRUNKS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[engine.Engine, engine.Engine]:
     """The same release in both backends."""
-    of = written(
-        tmp_path,
-        architecture=Architecture(layers=request.param, hidden=16, head=16, memory=8),
-        calibration=SKEWED,
-    )
+    of = written(tmp_path, architecture=TRUNKS[request.param], calibration=SKEWED)
     return engine.load(of.uri, "onnx", "cpu"), engine.load(of.uri, "torch", "cpu")
 
 

@@ -146,7 +146,7 @@ def test_a_release_of_another_shape_but_as_many_floats_takes_over(
     flat = loaded(
         tmp_path / "flat",
         "cuda" if engine.on_gpu else "cpu",
-        architecture=Architecture(layers=1, hidden=32, head=16, memory=8),
+        architecture=Architecture(sizes=(32,), head=16, memory=8),
     )
     states.use(flat)
     ids, dense, slots = batch(card(), 20, 6)
@@ -155,7 +155,7 @@ def test_a_release_of_another_shape_but_as_many_floats_takes_over(
 
 
 def test_a_release_of_another_size_is_refused(states: Carried, tmp_path: Path) -> None:
-    wider = loaded(tmp_path / "wider", "cpu", architecture=Architecture(hidden=32, head=16, memory=8))
+    wider = loaded(tmp_path / "wider", "cpu", architecture=Architecture(sizes=(32, 32), head=16, memory=8))
     with pytest.raises(ValueError, match=r"floats|cannot be stepped"):
         states.use(wider)
 

@@ -12,7 +12,7 @@ from models.engine_torch import EngineTorch
 from models.network import weights_of
 from models.release import Release, write
 from models.serving import PRECISIONS, ServingNetwork
-from tests.models.releases import card, random_inputs, untrained, written
+from tests.models.releases import TRUNKS, card, random_inputs, untrained, written
 
 EVENTS = 50
 DEVICES = [
@@ -41,7 +41,7 @@ def sequences(lengths: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_a_step_is_that_of_the_network_of_training(layers: int) -> None:
-    of = card(architecture=Architecture(layers=layers, hidden=16, head=16, memory=8))
+    of = card(architecture=Architecture(sizes=(16,) * layers, head=16, memory=8))
     network = untrained(of)
     serving = ServingNetwork(network, torch.float32)
     ids, dense, hidden = (torch.from_numpy(part) for part in random_inputs(of, 40, 1))
@@ -93,6 +93,24 @@ def test_windows_are_steps_from_a_zero_state(
     if precision == "float32":
         assert trunk == pytest.approx(wanted[0], abs=1e-5)
         assert hidden == pytest.approx(wanted[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_windows_of_every_trunk_equal_its_steps(trunk: str, tmp_path: Path) -> None:
+    release = written(tmp_path, architecture=TRUNKS[trunk])
+    engine = EngineTorch(release, release.weights(), "cpu", 1)
+    lengths = np.array([3, 20, 1, 7])
+    ids, dense = sequences(lengths)
+    for whole, stepped in zip(
+        engine.windows(ids, dense, lengths), windows(engine, ids, dense, lengths), strict=True
+    ):
+        assert whole == pytest.approx(stepped, abs=1e-5)
+
+
+def test_only_an_lstm_computes_in_less_than_float32(tmp_path: Path) -> None:
+    release = written(tmp_path, architecture=TRUNKS["gru"])
+    with pytest.raises(ValueError, match="a gru computes in float32 only: set engine_precision"):
+        EngineTorch(release, release.weights(), "cpu", 1, "float16")
 
 
 @pytest.mark.parametrize("device", DEVICES)

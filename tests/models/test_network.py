@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models.architecture import Architecture
 from models.featurizer import FeatureSpec, bucket
 from models.network import IntentNetwork, network_from, pack_order, weights_of
+from tests.models.releases import TRUNKS
 
 SPEC = FeatureSpec(item_buckets=64, category_buckets=16)
 lengths_of_shoppers = st.lists(st.integers(1, 9), min_size=1, max_size=7)
@@ -36,12 +37,12 @@ def test_pack_order_refuses_shoppers_without_events() -> None:
         pack_order(np.array([3, 0]))
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("trunk", TRUNKS)
 @settings(max_examples=20, deadline=None)
 @given(lengths=lengths_of_shoppers)
-def test_carried_state_equals_the_full_pass(layers: int, lengths: list[int]) -> None:
+def test_carried_state_equals_the_full_pass(trunk: str, lengths: list[int]) -> None:
     torch.manual_seed(0)
-    network = IntentNetwork(SPEC, Architecture(layers=layers, hidden=8, head=8, memory=4), 5).eval()
+    network = IntentNetwork(SPEC, TRUNKS[trunk], 5).eval()
     ids, dense = random_events(sum(lengths))
     packed = pack_order(np.array(lengths))
     order = torch.from_numpy(packed.order)
@@ -57,8 +58,9 @@ def test_carried_state_equals_the_full_pass(layers: int, lengths: list[int]) -> 
     assert torch.allclose(hidden, final, atol=1e-5)
 
 
-def test_a_pass_can_go_on_from_the_state_of_another() -> None:
-    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8, memory=4), 5).eval()
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_a_pass_can_go_on_from_the_state_of_another(trunk: str) -> None:
+    network = IntentNetwork(SPEC, TRUNKS[trunk], 5).eval()
     ids, dense = random_events(6)
     sizes = torch.tensor([2, 2, 2])
     with torch.inference_mode():
@@ -69,7 +71,7 @@ def test_a_pass_can_go_on_from_the_state_of_another() -> None:
 
 
 def test_weights_survive_the_way_through_numpy() -> None:
-    architecture = Architecture(hidden=8, head=8, memory=4)
+    architecture = Architecture(sizes=(8, 8), head=8, memory=4)
     network = IntentNetwork(SPEC, architecture, 5).eval()
     again = network_from(SPEC, architecture, 5, weights_of(network))
     ids, dense = random_events(3)
@@ -79,7 +81,7 @@ def test_weights_survive_the_way_through_numpy() -> None:
 
 
 def test_memory_is_the_mean_of_recent_categories_and_others_leave_it() -> None:
-    network = IntentNetwork(SPEC, Architecture(hidden=8, head=8, memory=4, memory_rate=0.2), 5).eval()
+    network = IntentNetwork(SPEC, Architecture(sizes=(8, 8), head=8, memory=4, memory_rate=0.2), 5).eval()
     categories = [3, 5, 0, 3, 3]
     ids = torch.zeros(5, 4, dtype=torch.int32)
     ids[:, 1] = torch.tensor(categories)

@@ -89,7 +89,7 @@ def test_changed_weights(tmp_path: Path) -> None:
         ({"features": {"version": 1, "item_buckets": 128}}, "trained on features"),
         ({"features": {"version": 1, "colour": 3}}, "not as written.*colour"),
         ({"survival_days": [1, 2]}, r"survival days \[1, 2\]"),
-        ({"format": 99}, "format 99, this code reads 1"),
+        ({"format": 99}, "format 99, this code reads 2"),
         ({"tasks": ["buy_4d"]}, "buy_4d.*copy the release again"),
         ({"calibration": None}, "not as written"),
     ],

@@ -15,7 +15,7 @@ from models.replay.train import Recipe, Trained, train
 from tests.models.replay.shop import START, event, rows, sequences
 
 RECIPE = Recipe(
-    architecture=Architecture(hidden=8, head=8, memory=8, item=2, category=2, type=2, device=2),
+    architecture=Architecture(sizes=(8, 8), head=8, memory=8, item=2, category=2, type=2, device=2),
     features=FeatureSpec(item_buckets=16, category_buckets=64),
     categories=12,
     epochs=3,
