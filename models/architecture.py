@@ -81,13 +81,15 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted on held-out time after training: hazard logit z -> scale * z + shift per interval, and
-    the temperature that category logits are divided by. The survival curve stays one curve, so scores stay
-    consistent."""
+    """What was fitted on held-out shoppers after training: hazard logit z -> scale * z + shift per interval, the
+    temperature that category logits are divided by, and scale and shift of the logits of other tasks (empty: as they
+    are). The survival curve stays one curve, so scores stay consistent."""
 
     hazard_scale: tuple[float, ...] = (1.0,) * len(SURVIVAL_DAYS)
     hazard_shift: tuple[float, ...] = (0.0,) * len(SURVIVAL_DAYS)
     category_temperature: float = 1.0
+    extra_scale: tuple[float, ...] = ()
+    extra_shift: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("hazard_scale", "hazard_shift"):
@@ -100,6 +102,13 @@ class Calibration:
             raise ValueError(
                 f"category_temperature: want a finite number above 0, got {self.category_temperature}"
             )
+        if (
+            len(self.extra_scale) != len(self.extra_shift)
+            or not np.isfinite(self.extra_scale + self.extra_shift).all()
+        ):
+            raise ValueError(
+                f"extra_scale {self.extra_scale} and extra_shift {self.extra_shift}: want as many finite numbers in both"
+            )
 
     def folded(self, weights: Weights) -> Weights:
         """The weights with calibration multiplied into the two last layers: engines then need not know of
@@ -107,8 +116,16 @@ class Calibration:
         scale = np.array(self.hazard_scale, np.float32)
         shift = np.array(self.hazard_shift, np.float32)
         cool = np.float32(1.0 / self.category_temperature)
+        others = {}
+        if self.extra_scale:
+            stretch, move = (np.array(part, np.float32) for part in (self.extra_scale, self.extra_shift))
+            others = {
+                "extra.weight": weights["extra.weight"] * stretch[:, None],
+                "extra.bias": weights["extra.bias"] * stretch + move,
+            }
         return {
             **weights,
+            **others,
             "hazard.weight": weights["hazard.weight"] * scale[:, None],
             "hazard.bias": weights["hazard.bias"] * scale + shift,
             "categories.weight": weights["categories.weight"] * cool,

@@ -14,6 +14,7 @@ from models.architecture import Architecture, Weights
 from models.featurizer import FeatureSpec
 from models.release import OTHER, Card, Release, ReleaseProblem, read
 from models.survival import SURVIVAL_DAYS
+from models.tasks import split
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -24,7 +25,7 @@ TOP = 5  # next categories per event
 class Scores(NamedTuple):
     """What the heads say of N events.
 
-    tasks: float32 (N, len(engine.tasks)), probabilities in the order of engine.tasks.
+    tasks: float32 (N, len(engine.tasks)), probabilities and amounts in the order of engine.tasks.
     survival: float32 (N, 13), probability of no purchase up to each of SURVIVAL_DAYS.
     top: int32 (N, TOP), the likeliest next categories as positions in engine.categories, best first, without OTHER.
     top_scores: float32 (N, TOP), their probabilities. Fewer columns when the vocabulary is smaller.
@@ -141,6 +142,9 @@ def _shapes(card: Card, spec: FeatureSpec, architecture: Architecture) -> dict[s
         "hazard": (len(SURVIVAL_DAYS), architecture.head),
         "categories": (len(card.categories), architecture.head + architecture.memory),
     }
+    extra = split(card.tasks).extra
+    if extra:
+        heads["extra"] = (len(extra), architecture.head)
     for name, shape in heads.items():
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
     return shapes

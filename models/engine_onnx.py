@@ -14,6 +14,7 @@ from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
 from models.onnx_graph import Graph
 from models.release import Card, Release
 from models.survival import SURVIVAL_DAYS
+from models.tasks import MOST_LOG, Split, split
 
 CHUNK_ROWS = (
     2048  # of one call: time per row is flat from 32 rows on, and a bounded call keeps its arena small
@@ -129,7 +130,14 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
     graph = Graph()
     now, recalled = graph.split("trunk", [weights["body.weight"].shape[1], card.architecture.memory])
     shared = graph.add("Relu", graph.linear(now, weights["body.weight"], weights["body.bias"]))
-    _curve(graph, card, weights, shared)
+    kinds = split(card.tasks)
+    graph.add(
+        "Concat",
+        _curve(graph, kinds.curve, weights, shared),
+        *_others(graph, kinds, weights, shared),
+        axis=1,
+        out="tasks",
+    )
     both = graph.add("Concat", shared, recalled, axis=1)
     logits = graph.linear(both, weights["categories.weight"], weights["categories.bias"])
     last, out = offered(card.categories), None if pick else "shares"
@@ -155,8 +163,8 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
     )
 
 
-def _curve(graph: Graph, card: Card, weights: Weights, shared: str) -> None:
-    """Outputs `survival` and `tasks`.
+def _curve(graph: Graph, tasks: tuple[str, ...], weights: Weights, shared: str) -> str:
+    """Output `survival`; returns the scores that are read off it.
 
     log S is the running sum of log(1 - hazard), and 1 - hazard is the sigmoid of minus the logit: one product with a
     triangle. Sigmoid and Log are vectorised in ONNX Runtime, Softplus, which would say the same, is not.
@@ -166,10 +174,24 @@ def _curve(graph: Graph, card: Card, weights: Weights, shared: str) -> None:
     stays = graph.add("Max", stays, graph.constant(np.array(survival.FLOOR, np.float32)))
     triangle = graph.constant(np.triu(np.ones((days, days), np.float32)))
     graph.add("Exp", graph.add("MatMul", graph.add("Log", stays), triangle), out="survival")
-    columns, signs, shifts = survival.weights(card.tasks)
+    columns, signs, shifts = survival.weights(tasks)
     read = np.zeros((len(columns), days), np.float32)
     read[np.arange(len(columns)), columns] = signs
-    graph.linear("survival", read, shifts, out="tasks")
+    return graph.linear("survival", read, shifts)
+
+
+def _others(graph: Graph, kinds: Split, weights: Weights, shared: str) -> list[str]:
+    """The scores of the tasks with logits of their own, by kind."""
+    if not kinds.extra:
+        return []
+    parts = graph.split(graph.linear(shared, weights["extra.weight"], weights["extra.bias"]), kinds.sizes)
+    most = graph.constant(np.array(MOST_LOG, np.float32))
+    scores = [
+        graph.add("Sigmoid", parts[0]),
+        graph.add("Exp", graph.add("Min", parts[1], most)),
+        graph.add("Softmax", parts[2], axis=1),
+    ]
+    return [score for score, size in zip(scores, kinds.sizes, strict=True) if size]
 
 
 def _session(model: ModelProto, threads: int | None) -> ort.InferenceSession:

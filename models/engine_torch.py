@@ -15,6 +15,7 @@ from models.engine import TOP, Floats, Ints, Scores, offered
 from models.network import network_from
 from models.release import Release
 from models.serving import PRECISIONS, serving
+from models.tasks import MOST_LOG
 
 if TYPE_CHECKING:
     from models.resident import Resident
@@ -45,14 +46,14 @@ class EngineTorch:
         self.release_id = release.id
         self.tasks, self.categories = card.tasks, card.categories
         folded = card.calibration.folded(weights)
-        network = network_from(card.features, card.architecture, len(card.categories), folded)
+        network = network_from(card.features, card.architecture, len(card.categories), folded, card.tasks)
         self._network = network.to(torch.device(device))
         self.serving = serving(self._network, PRECISIONS[precision])
         # torch's own LSTM is the faster on a CPU, where it is one fused call, and the slower on a GPU.
         fused = not self.on_gpu and precision == "float32"
         self._step = self._network.step if fused else self.serving.step
         self.state_size, self.trunk_size = self.serving.state_size, self.serving.trunk_size
-        columns, signs, shifts = survival.weights(card.tasks)
+        columns, signs, shifts = survival.weights(network.tasks.curve)
         self._columns, self._signs, self._shifts = (self._put(part) for part in (columns, signs, shifts))
         self._offered = offered(card.categories)
 
@@ -77,10 +78,12 @@ class EngineTorch:
 
     @torch.inference_mode()
     def heads(self, trunk: Floats) -> Scores:
-        hazard, categories = self._network.heads(self._put(trunk))
-        curve = torch.exp(-torch.cumsum(torch.nn.functional.softplus(hazard), 1))
-        tasks = curve[:, self._columns] * self._signs + self._shifts
-        shares = torch.softmax(categories, 1)[:, : self._offered]
+        logits = self._network.heads(self._put(trunk))
+        curve = torch.exp(-torch.cumsum(torch.nn.functional.softplus(logits.hazard), 1))
+        tasks = torch.cat(
+            [curve[:, self._columns] * self._signs + self._shifts, self._others(logits.extra)], 1
+        )
+        shares = torch.softmax(logits.category, 1)[:, : self._offered]
         best = torch.topk(shares, min(TOP, self._offered), dim=1)
         return Scores(
             tasks.cpu().numpy(),
@@ -88,6 +91,11 @@ class EngineTorch:
             best.indices.to(torch.int32).cpu().numpy(),
             best.values.cpu().numpy(),
         )
+
+    def _others(self, logits: Tensor) -> Tensor:
+        """Scores (N, K) of the tasks that are not read off the curve."""
+        chances, amounts, types = torch.split(logits, self._network.tasks.sizes, 1)
+        return torch.cat([chances.sigmoid(), amounts.clamp(max=MOST_LOG).exp(), types.softmax(1)], 1)
 
     def _put(self, array: np.ndarray) -> Tensor:
         return self.serving.put(array)

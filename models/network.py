@@ -1,7 +1,8 @@
 """IntentNetwork: what a shopper's events say about the next ones, in torch. Trained by replay, served by EngineTorch.
 
     ids, dense ──► embeddings ++ dense ─► trunk ──► h ++ dense ──► relu layer ──┬─► hazard logits (13)
-        │                                   ▲ carried state                     ├─► category logits
+        │                                   ▲ carried state                     ├─► logits of other tasks
+        │                                                                       ├─► category logits
         └─ category ──► running mean of category embeddings, the memory ────────┘
 
 The trunk is an LSTM unless the architecture says another (models/families/).
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from models.architecture import LEAST_WEIGHT, Architecture, Weights
 from models.families.trunk import trunk
 from models.featurizer import FeatureSpec, bucket
-from models.survival import SURVIVAL_DAYS
+from models.survival import SURVIVAL_DAYS, TASKS
+from models.tasks import split
 
 MEMORY_GAIN = 8.0  # logit of a category that the memory holds alone; training goes on from there
 
@@ -54,10 +56,21 @@ def pack_order(lengths: npt.NDArray[np.int64]) -> Packed:
     return Packed(order.astype(np.int64), np.bincount(place).astype(np.int64), shoppers.astype(np.int64))
 
 
-class IntentNetwork(nn.Module):
-    """The network of one release. `n_categories` is the size of its category vocabulary, "other" included."""
+class Heads(NamedTuple):
+    """Logits of N events: hazard (N, 13), category (N, n_categories), extra (N, K) in the order of tasks.Split.extra."""
 
-    def __init__(self, spec: FeatureSpec, architecture: Architecture, n_categories: int) -> None:
+    hazard: Tensor
+    category: Tensor
+    extra: Tensor
+
+
+class IntentNetwork(nn.Module):
+    """The network of one release. `n_categories` is the size of its category vocabulary, "other" included; of `tasks`
+    those that are not read off the survival curve have logits of their own."""
+
+    def __init__(
+        self, spec: FeatureSpec, architecture: Architecture, n_categories: int, tasks: tuple[str, ...] = TASKS
+    ) -> None:
         super().__init__()
         self.spec, self.architecture = spec, architecture
         sizes = zip(spec.vocabulary(), architecture.embeddings(), strict=True)
@@ -71,6 +84,15 @@ class IntentNetwork(nn.Module):
         self.dropout = nn.Dropout(architecture.dropout)
         self.hazard = nn.Linear(architecture.head, len(SURVIVAL_DAYS))
         self.categories = nn.Linear(architecture.head + architecture.memory, n_categories)
+        self.tasks = split(tasks)
+        if self.tasks.extra:
+            self.extra = nn.Linear(architecture.head, len(self.tasks.extra))
+
+    @torch.no_grad()
+    def start_extra(self, bias: npt.NDArray[np.float32]) -> None:
+        """Before training: the other tasks begin at their overall rates, given as logits (K,)."""
+        self.extra.weight.mul_(0.1)
+        self.extra.bias.copy_(torch.from_numpy(bias))
 
     @torch.no_grad()
     def start_from(self, hashes: npt.NDArray[np.uint32], shares: npt.NDArray[np.float64]) -> None:
@@ -104,11 +126,12 @@ class IntentNetwork(nn.Module):
         """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S)."""
         return cast("tuple[Tensor, Tensor]", self(ids, dense, torch.tensor([len(ids)]), hidden))
 
-    def heads(self, trunk: Tensor) -> tuple[Tensor, Tensor]:
-        """Hazard logits (N, 13) and category logits (N, n_categories) of trunks (N, T)."""
+    def heads(self, trunk: Tensor) -> Heads:
+        """Logits of trunks (N, T)."""
         now, recalled = torch.split(trunk, [self.body.in_features, self.architecture.memory], 1)
         shared = self.dropout(torch.relu(self.body(now)))
-        return self.hazard(shared), self.categories(torch.cat([shared, recalled], 1))
+        extra = self.extra(shared) if self.tasks.extra else shared.new_empty(len(shared), 0)
+        return Heads(self.hazard(shared), self.categories(torch.cat([shared, recalled], 1)), extra)
 
     def _inputs(self, ids: Tensor, dense: Tensor) -> Tensor:
         parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
@@ -157,9 +180,13 @@ def weights_of(network: IntentNetwork) -> Weights:
 
 
 def network_from(
-    spec: FeatureSpec, architecture: Architecture, n_categories: int, weights: Weights
+    spec: FeatureSpec,
+    architecture: Architecture,
+    n_categories: int,
+    weights: Weights,
+    tasks: tuple[str, ...] = TASKS,
 ) -> IntentNetwork:
     """A network in evaluation mode with the given weights; torch's error names a missing or misshapen one."""
-    network = IntentNetwork(spec, architecture, n_categories)
+    network = IntentNetwork(spec, architecture, n_categories, tasks)
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return network.eval()

@@ -20,7 +20,8 @@ import safetensors.numpy
 from models.architecture import Architecture, Calibration, Weights
 from models.events import hash_names
 from models.featurizer import FeatureSpec
-from models.survival import SURVIVAL_DAYS, TASKS, check_tasks
+from models.survival import SURVIVAL_DAYS, TASKS
+from models.tasks import check_tasks
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "release.json"
@@ -181,6 +182,8 @@ def _from_json(uri: str, found: dict[str, Any]) -> Release:
             tuple(calibration["hazard_scale"]),
             tuple(calibration["hazard_shift"]),
             calibration["category_temperature"],
+            tuple(calibration["extra_scale"]),
+            tuple(calibration["extra_shift"]),
         ),
         tasks=check_tasks(tuple(found["tasks"])),
     )

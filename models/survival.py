@@ -80,6 +80,15 @@ def check_tasks(tasks: tuple[str, ...]) -> tuple[str, ...]:
     return tasks
 
 
+def is_task(name: str) -> bool:
+    """Whether the name is that of a score read off the curve."""
+    try:
+        _parse(name)
+    except ValueError:
+        return False
+    return True
+
+
 def scores(curve: Array, tasks: tuple[str, ...] = TASKS) -> npt.NDArray[np.float32]:
     """Named scores (N, len(tasks)) of S (N, 13): buy_<d>d = 1 - S(d), lapse_<d>d = S(d)."""
     columns, signs, shifts = weights(tasks)

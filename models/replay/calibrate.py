@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import log_softmax
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from models import survival
 from models.architecture import Calibration
+from models.network import Heads
 from models.replay.labels import Labels
+from models.replay.targets import Targets
+from models.tasks import MOST_LOG, Split
 
 Array = npt.NDArray[Any]
 
@@ -19,12 +22,64 @@ MOST_ROWS = 20_000
 _STEPS = 60
 
 
-def fit(rows: Array, hazard: Array, category: Array, labels: Labels) -> Calibration:
-    """Calibration from rows (N,) with hazard logits (N, 13) and category logits (N, C), both as the network gives them."""
+def fit(rows: Array, logits: Heads, labels: Labels, targets: Targets, kinds: Split) -> Calibration:
+    """Calibration from rows (N,) and their logits as the network gives them."""
     every = max(1, -(-len(rows) // MOST_ROWS))
-    rows, hazard, category = rows[::every], hazard[::every], category[::every]
-    scale, shift = _hazards(torch.from_numpy(hazard), labels.survived[rows], labels.bought[rows])
-    return Calibration(tuple(scale), tuple(shift), _temperature(torch.from_numpy(category), rows, labels))
+    some = rows[::every]
+    scale, shift = _hazards(logits.hazard[::every], labels.survived[some], labels.bought[some])
+    temperature = _temperature(logits.category[::every], some, labels)
+    if not kinds.extra:
+        return Calibration(tuple(scale), tuple(shift), temperature)
+    # These have few rows where their target is known: all of them count.
+    others = _others(logits.extra, targets.values[rows], targets.known[rows], kinds)
+    return Calibration(tuple(scale), tuple(shift), temperature, *others)
+
+
+def _others(
+    logits: torch.Tensor, values: Array, known: Array, kinds: Split
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Scale and shift (K,) of the other tasks' logits: chances both, amounts a shift that makes their sum right, types one
+    scale for all."""
+    wanted, seen = torch.from_numpy(values), torch.from_numpy(known)
+    scale, shift = torch.ones(logits.shape[1]), torch.zeros(logits.shape[1])
+    for column in range(len(kinds.chances)):
+        rows = seen[:, column]
+        if rows.any():
+            scale[column], shift[column] = _platt(logits[rows, column], wanted[rows, column])
+    for column in range(len(kinds.chances), len(kinds.chances) + len(kinds.amounts)):
+        rows = seen[:, column]
+        total = wanted[rows, column].sum()
+        if total > 0:
+            shift[column] = torch.log(total / logits[rows, column].clamp(max=MOST_LOG).exp().sum())
+    first = len(kinds.chances) + len(kinds.amounts)
+    rows = seen[:, -1] if kinds.types else seen[:0, 0]
+    if rows.any():
+        scale[first:] = _cool(logits[rows, first:], wanted[rows, first:])
+    return tuple(scale.tolist()), tuple(shift.tolist())
+
+
+def _platt(logits: torch.Tensor, wanted: torch.Tensor) -> tuple[float, float]:
+    """Scale and shift that maximise the likelihood (Platt 1999), held near 1 and 0."""
+    scale, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        doubt = PRIOR * ((scale - 1) ** 2 + shift**2).sum()
+        fit = binary_cross_entropy_with_logits(logits * scale + shift, wanted, reduction="sum")
+        return (fit + doubt) / len(logits)
+
+    _minimise([scale, shift], loss)
+    return max(float(scale.detach()), 0.1), float(shift.detach())
+
+
+def _cool(logits: torch.Tensor, wanted: torch.Tensor) -> float:
+    """What logits over classes are multiplied by: 1 / temperature."""
+    log_heat = torch.zeros(1, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        return -(log_softmax(logits * torch.exp(-log_heat), 1) * wanted).sum() / len(logits)
+
+    _minimise([log_heat], loss)
+    return float(torch.exp(-log_heat.clamp(-3, 3)).detach())
 
 
 def _hazards(logits: torch.Tensor, survived: Array, bought: Array) -> tuple[list[float], list[float]]:

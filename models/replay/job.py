@@ -131,6 +131,7 @@ class Job:
             features=recipe.features,
             architecture=trained.architecture,
             calibration=trained.calibration,
+            tasks=trained.tasks,
         )
         return card, trained.weights
 

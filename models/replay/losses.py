@@ -1,4 +1,5 @@
-"""What training minimises, per event: time to the next purchase, lapse as it is asked about later, next categories."""
+"""What training minimises, per event: time to the next purchase, lapse as it is asked about later, next categories, and
+the tasks with a head of their own."""
 
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy, log_softmax, softplus
 from models import survival
 from models.network import IntentNetwork
 from models.replay.labels import LAPSE_DAYS, Labels
+from models.replay.other_losses import OtherLosses
 
 Array = npt.NDArray[Any]
 
@@ -26,8 +28,10 @@ class Losses:
     likelihood alone would weigh who buys daily. Category: cross entropy against every category of the next basket.
     """
 
-    def __init__(self, labels: Labels, lapse_weight: float, category_weight: float) -> None:
-        self._labels, self._lapse_weight = labels, lapse_weight
+    def __init__(
+        self, labels: Labels, lapse_weight: float, category_weight: float, others: OtherLosses | None = None
+    ) -> None:
+        self._labels, self._lapse_weight, self._others = labels, lapse_weight, others
         baskets = labels.basket[labels.basket >= 0]
         size = (labels.starts[baskets + 1] - labels.starts[baskets]).mean() if len(baskets) else 1.0
         self._category_weight = category_weight / max(float(size), 1.0)
@@ -36,7 +40,7 @@ class Losses:
         self, network: IntentNetwork, trunk: Tensor, rows: Array, weight: Array, rng: np.random.Generator
     ) -> Tensor:
         """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only."""
-        hazard, category = network.heads(trunk)
+        hazard, category, extra = network.heads(trunk)
         survived, bought = (
             torch.from_numpy(part[rows]) for part in (self._labels.survived, self._labels.bought)
         )
@@ -46,6 +50,8 @@ class Losses:
             loss = loss + self._lapse_weight * self._lapse(hazard, rows, whole, rng)
         if self._category_weight:
             loss = loss + self._category_weight * self.category(category, rows, whole)
+        if self._others is not None:
+            loss = loss + self._others.total(extra, rows, whole)
         return loss
 
     def category(self, logits: Tensor, rows: Array, whole: Array) -> Tensor:

@@ -19,13 +19,17 @@ from torch import Tensor
 
 from models.architecture import Architecture, Calibration, Weights
 from models.featurizer import Features, FeatureSpec
-from models.network import IntentNetwork, weights_of
+from models.network import Heads, IntentNetwork, weights_of
 from models.replay import calibrate
 from models.replay.dataset import Sequences
 from models.replay.labels import Labels, Vocabulary, label, vocabulary
 from models.replay.losses import Losses
+from models.replay.other_losses import OtherLosses
 from models.replay.source import SourceProblem
+from models.replay.targets import Targets, targets
 from models.replay.tastes import directions, start_memory
+from models.survival import TASKS
+from models.tasks import expanded
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +42,7 @@ class Recipe:
 
     architecture: Architecture = field(default_factory=lambda: Architecture(dropout=0.3))
     features: FeatureSpec = field(default_factory=FeatureSpec)
+    tasks: tuple[str, ...] = TASKS  # what a release scores, see models/tasks.py
     categories: int = 300  # vocabulary of the category head, beside "other"
     epochs: int = 10
     lanes: int = 32  # shoppers in a batch
@@ -72,6 +77,7 @@ class Trained:
     architecture: Architecture
     calibration: Calibration
     words: Vocabulary
+    tasks: tuple[str, ...]
     epochs: tuple[Epoch, ...]
 
 
@@ -95,24 +101,35 @@ def train(
     torch.manual_seed(seed)
     sequences = sequences.before(until)
     words = vocabulary(sequences, recipe.categories)
-    network = IntentNetwork(recipe.features, recipe.architecture, len(words.names))
+    tasks = expanded(recipe.tasks)
+    network = IntentNetwork(recipe.features, recipe.architecture, len(words.names), tasks)
     network.start_from(words.hashes, words.shares)
     start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
-    trainer = _Trainer(sequences, label(sequences, words, until), network, recipe, seed)
+    asked = targets(sequences, network.tasks.extra, until, recipe.features.session_gap_s)
+    trainer = _Trainer(sequences, label(sequences, words, until), asked, network, recipe, seed)
     epochs = trainer.run(tell)
-    fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels)
-    return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, epochs)
+    fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels, trainer.targets, network.tasks)
+    return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, tasks, epochs)
 
 
 class _Trainer:
     def __init__(
-        self, sequences: Sequences, labels: Labels, network: IntentNetwork, recipe: Recipe, seed: int
+        self,
+        sequences: Sequences,
+        labels: Labels,
+        targets: Targets,
+        network: IntentNetwork,
+        recipe: Recipe,
+        seed: int,
     ) -> None:
-        self.labels, self.network, self._recipe = labels, network, recipe
+        self.labels, self.targets, self.network, self._recipe = labels, targets, network, recipe
         self._rng, self._seed = np.random.default_rng(seed), seed
         self._bounds, self._last = sequences.bounds, sequences.last
         self._features: Features = sequences.features(recipe.features)
-        self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight)
+        others = OtherLosses(targets, network.tasks) if network.tasks.extra else None
+        if others is not None:
+            network.start_extra(others.start())
+        self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight, others)
         held = self._rng.random(len(sequences.users)) < recipe.held_out
         self._learnt, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         if not len(self._learnt) or not len(self._held):
@@ -144,12 +161,12 @@ class _Trainer:
         self.averaged.load_state_dict(best)
         return tuple(epochs)
 
-    def held_out_logits(self) -> tuple[Array, Array, Array]:
-        """Rows (N,) of held-out shoppers where a moment is complete, with hazard (N, 13) and category logits (N, C)."""
+    def held_out_logits(self) -> tuple[Array, Heads]:
+        """Rows (N,) of held-out shoppers where a moment is complete, with their logits."""
         with torch.no_grad():
-            found = [(rows, *self.averaged.heads(trunk)) for rows, trunk in self._trunks(self._held)]
-        rows, hazard, category = (np.concatenate(column) for column in zip(*found, strict=True))
-        return rows, hazard, category
+            found = [(rows, self.averaged.heads(trunk)) for rows, trunk in self._trunks(self._held)]
+        logits = Heads(*(torch.cat(parts) for parts in zip(*(heads for _, heads in found), strict=True)))
+        return np.concatenate([rows for rows, _ in found]), logits
 
     def _epoch(self) -> float:
         self.network.train()

@@ -36,7 +36,7 @@ def card(**changes: object) -> Card:
 
 def untrained(of: Card, seed: int = 0) -> IntentNetwork:
     torch.manual_seed(seed)
-    return IntentNetwork(of.features, of.architecture, len(of.categories)).eval()
+    return IntentNetwork(of.features, of.architecture, len(of.categories), of.tasks).eval()
 
 
 def written(folder: Path | str, seed: int = 0, **changes: object) -> Release:

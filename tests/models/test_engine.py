@@ -12,6 +12,7 @@ from models.architecture import Calibration
 from models.engine_onnx import CHUNK_ROWS
 from models.network import weights_of
 from models.release import OTHER, ReleaseProblem, write
+from models.tasks import expanded
 from tests.models.releases import CATEGORIES, SKEWED, TRUNKS, card, random_inputs, untrained, written
 
 BACKENDS = ["onnx", "torch"]
@@ -43,6 +44,25 @@ def test_backends_agree_over_many_steps(pair: tuple[engine.Engine, engine.Engine
         assert (one.top == two.top).all()
 
 
+def test_backends_agree_on_tasks_with_a_head_of_their_own(tmp_path: Path) -> None:
+    tasks = expanded(("buy_7d", "session_buy", "returns_30m", "orders_30d", "spend_30d", "next_type"))
+    moved = Calibration(extra_scale=(0.5,) * (len(tasks) - 1), extra_shift=(1.0,) * (len(tasks) - 1))
+    of = card(tasks=tasks, calibration=moved)
+    network = untrained(of)
+    uri = write(str(tmp_path), of, weights_of(network)).uri
+    onnx, torch = (engine.load(uri, backend, "cpu") for backend in BACKENDS)
+    trunk = np.random.default_rng(0).normal(size=(50, onnx.trunk_size)).astype(np.float32)
+    one, two = onnx.heads(trunk).tasks, torch.heads(trunk).tasks
+    assert one == pytest.approx(two, abs=1e-5)
+    import torch as of_torch
+
+    with of_torch.inference_mode():
+        logits = network.heads(of_torch.from_numpy(trunk)).extra.numpy() * 0.5 + 1.0
+    assert one[:, 1:3] == pytest.approx(1 / (1 + np.exp(-logits[:, :2])), abs=1e-5)
+    assert one[:, 3:5] == pytest.approx(np.exp(logits[:, 2:4]), rel=1e-5)
+    assert one[:, 5:].sum(1) == pytest.approx(np.ones(50), abs=1e-5)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_heads_follow_the_formulas(backend: str, tmp_path: Path) -> None:
     of = card(calibration=SKEWED)
@@ -52,7 +72,7 @@ def test_heads_follow_the_formulas(backend: str, tmp_path: Path) -> None:
     import torch
 
     with torch.inference_mode():
-        hazard, logits = (part.numpy() for part in network.heads(torch.from_numpy(trunk)))
+        hazard, logits = (part.numpy() for part in network.heads(torch.from_numpy(trunk))[:2])
     curve = survival.survival(hazard * np.array(SKEWED.hazard_scale) + np.array(SKEWED.hazard_shift))
     shares = np.exp(logits / SKEWED.category_temperature)
     shares /= shares.sum(1, keepdims=True)

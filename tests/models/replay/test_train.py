@@ -12,6 +12,7 @@ from models.featurizer import FeatureSpec
 from models.replay.history import DAY_MS
 from models.replay.source import SourceProblem
 from models.replay.train import Recipe, Trained, train
+from models.tasks import split
 from tests.models.replay.shop import START, event, rows, sequences
 
 RECIPE = Recipe(
@@ -57,3 +58,20 @@ def test_the_loss_on_held_out_shoppers_falls() -> None:
 def test_too_few_shoppers_are_refused() -> None:
     with pytest.raises(SourceProblem, match="1 shoppers are too few"):
         train(sequences([event("a", START), event("a", START + DAY_MS)]), UNTIL, RECIPE, 0)
+
+
+def test_tasks_with_a_head_of_their_own_are_learnt_and_calibrated() -> None:
+    log = [
+        *EVENTS,
+        *(event(str(row["user_id"]), row["event_time"] - 60_000, event_type="item_view") for row in EVENTS),
+    ]
+    log.sort(key=lambda row: (row["event_time"], row["user_id"]))
+    recipe = replace(RECIPE, tasks=("buy_7d", "session_buy", "orders_7d", "spend_7d", "next_type"))
+    found = train(sequences(log), UNTIL, recipe, 0)
+    extra = split(found.tasks).extra
+    assert found.weights["extra.weight"].shape == (len(extra), 8)
+    assert len(found.calibration.extra_scale) == len(extra)
+    # Amounts start at their mean and are shifted to sum up right: about as many orders a week as there are.
+    weekly = np.exp(found.weights["extra.bias"][extra.index("orders_7d")])
+    assert 0.2 < weekly < 5
+    assert same(found, train(sequences(log), UNTIL, recipe, 0))
