@@ -17,9 +17,10 @@ Floats = npt.NDArray[np.float32]
 class TableModel(Protocol):
     """Learns a label from a table of numbers. NaN in a table means "not known" and is allowed."""
 
-    def fit(self, inputs: Array, labels: Array, seed: int = 0) -> Self:
+    def fit(self, inputs: Array, labels: Array, seed: int = 0, groups: Array | None = None) -> Self:
         """inputs (N, F), labels (N,): 0/1, or amounts for a model of amounts. One seed gives one result on a CPU.
 
+        groups (N,): whose row it is; where a model holds rows out or folds them, those of one group stay together.
         Raises ValueError, with the mend, when there is nothing to learn from: no rows, or one class only.
         """
 
