@@ -17,6 +17,9 @@ from models.survival import SURVIVAL_DAYS
 
 Weights = dict[str, npt.NDArray[Any]]
 
+SEEN = 4  # how often and how lately: item, category
+RECALL_CODES = 2047  # ids are carried as numbers that 16-bit floats hold exactly
+RECALL_HALVES = 4.0  # events until "lately" has halved
 LEAST_WEIGHT = 1e-6  # of a memory; below it nothing was remembered yet
 
 
@@ -35,6 +38,7 @@ class Architecture:
     device: int = 4
     head: int = 64  # units of the layer that both heads share
     memory: int = 64  # floats of the running mean of category embeddings, the shopper's taste
+    recall: int = 0  # events back to which an item or category is known again; each costs two floats of state
     memory_rate: float = 0.005  # share of the newest event in that mean: it reaches back some 200 events
     dropout: float = 0.1  # in training only
 
@@ -48,19 +52,25 @@ class Architecture:
 
     @property
     def state_size(self) -> int:
-        """Floats carried per shopper: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), memory, its weight."""
-        return sum(trunks.state_parts(self)) + self.memory + 1
+        """Floats carried per shopper: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), recalled items and
+        categories, memory, weight of the memory."""
+        return sum(trunks.state_parts(self)) + 2 * self.recall + self.memory + 1
+
+    @property
+    def seen(self) -> int:
+        """Floats that say how an event's item and category were seen before."""
+        return SEEN if self.recall else 0
 
     def embeddings(self) -> tuple[int, int, int, int]:
         """Embedding size of each id column, in the order of featurizer.ID_COLUMNS."""
         return self.item, self.category, self.type, self.device
 
     def input_size(self, spec: FeatureSpec) -> int:
-        return sum(self.embeddings()) + spec.dense_size
+        return sum(self.embeddings()) + spec.dense_size + self.seen
 
     def body_size(self, spec: FeatureSpec) -> int:
         """Top hidden layer beside the event's dense features: the heads read recency and frequency undiluted."""
-        return self.hidden + spec.dense_size
+        return self.hidden + spec.dense_size + self.seen
 
     def trunk_size(self, spec: FeatureSpec) -> int:
         """What `body` reads, then the memory, which only the category head reads."""

@@ -9,7 +9,7 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
 from models import onnx_trunks, survival, trunks
-from models.architecture import LEAST_WEIGHT, Architecture, Weights
+from models.architecture import LEAST_WEIGHT, RECALL_CODES, RECALL_HALVES, Architecture, Weights
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
 from models.onnx_graph import Graph
 from models.release import Card, Release
@@ -82,14 +82,21 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
         graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), ids[column])
         for column in columns
     ]
-    *state, memory = graph.split("hidden", [*trunks.state_parts(architecture), architecture.memory + 1])
+    sizes = [*trunks.state_parts(architecture), *[architecture.recall] * 2, architecture.memory + 1]
+    *state, memory = graph.split("hidden", [size for size in sizes if size])
+    *state, items, categories = state if architecture.recall else [*state, "", ""]
     mine = {
         name.removeprefix("trunk."): value for name, value in weights.items() if name.startswith("trunk.")
     }
-    top, after = onnx_trunks.step(graph, architecture, mine, [*parts, "dense"], state)
+    seen, recalled_ids = [], []
+    for id_, codes in ((ids[0], items), (ids[1], categories)) if architecture.recall else ():
+        found, moved = _recall(graph, architecture, id_, codes)
+        seen += found
+        recalled_ids.append(moved)
+    top, after = onnx_trunks.step(graph, architecture, mine, [*parts, "dense", *seen], state)
     recalled, memory = _memory(graph, architecture, weights, ids[1], memory)
-    graph.add("Concat", top, "dense", recalled, axis=1, out="trunk")
-    graph.add("Concat", *after, memory, axis=1, out="after")
+    graph.add("Concat", top, "dense", *seen, recalled, axis=1, out="trunk")
+    graph.add("Concat", *after, *recalled_ids, memory, axis=1, out="after")
     return graph.model(
         "step",
         {
@@ -102,6 +109,24 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
             "after": (TensorProto.FLOAT, architecture.state_size),
         },
     )
+
+
+def _recall(graph: Graph, architecture: Architecture, id_: str, codes: str) -> tuple[list[str], str]:
+    """How often and how lately the id (B,) is among the codes (B, recall), and those after it. As in models/recall.py."""
+    reach = architecture.recall
+    one, zero, many = (graph.constant(np.array(value, np.int32)) for value in (1, 0, RECALL_CODES))
+    known = graph.add("Greater", id_, zero)
+    code = graph.add("Add", graph.add("Mod", graph.add("Max", graph.add("Sub", id_, one), zero), many), one)
+    code = graph.add("Mul", code, graph.add("Cast", known, to=TensorProto.INT32))
+    code = graph.reshape(graph.add("Cast", code, to=TensorProto.FLOAT), -1, 1)
+    same = graph.add("And", graph.add("Equal", codes, code), graph.reshape(known, -1, 1))
+    same = graph.add("Cast", same, to=TensorProto.FLOAT)
+    times = graph.add("ReduceSum", same, graph.constant(np.array([1], np.int64)), keepdims=1)
+    often = graph.add("Log", graph.add("Add", times, graph.constant(np.array(1.0, np.float32))))
+    lateness = (2.0 ** (-np.arange(reach, 0, -1.0) / RECALL_HALVES)).astype(np.float32)
+    lately = graph.add("ReduceMax", graph.add("Mul", same, graph.constant(lateness)), axes=[1], keepdims=1)
+    line = graph.add("Concat", codes, code, axis=1)
+    return [often, lately], graph.columns(line, 1, reach + 1)
 
 
 def _memory(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from models.architecture import LEAST_WEIGHT, Architecture, Weights
 from models.families.trunk import trunk
 from models.featurizer import FeatureSpec, bucket
+from models.recall import Recall
 from models.survival import SURVIVAL_DAYS, TASKS
 from models.tasks import split
 
@@ -80,6 +81,7 @@ class IntentNetwork(nn.Module):
         self.memory = nn.Embedding(spec.category_buckets, architecture.memory)
         nn.init.normal_(self.memory.weight, std=architecture.memory**-0.5)
         self.trunk = trunk(architecture, architecture.input_size(spec))
+        self._recall = Recall(architecture)
         self.body = nn.Linear(architecture.body_size(spec), architecture.head)
         self.dropout = nn.Dropout(architecture.dropout)
         self.hazard = nn.Linear(architecture.head, len(SURVIVAL_DAYS))
@@ -118,9 +120,9 @@ class IntentNetwork(nn.Module):
         if hidden is None:
             hidden = dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size)
         carried, memory = torch.tensor_split(hidden, [-self.architecture.memory - 1], 1)
-        output, carried = self._rounds(self._inputs(ids, dense), batch_sizes, carried)
+        output, seen, carried = self._rounds(ids, self._inputs(ids, dense), batch_sizes, carried)
         recalled, memory = self._remember(ids, batch_sizes.tolist(), memory)
-        return torch.cat([output, dense, recalled], 1), torch.cat([carried, memory], 1)
+        return torch.cat([output, dense, seen, recalled], 1), torch.cat([carried, memory], 1)
 
     def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S)."""
@@ -137,20 +139,36 @@ class IntentNetwork(nn.Module):
         parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
         return torch.cat([*parts, dense], 1)
 
-    def _rounds(self, inputs: Tensor, batch_sizes: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def _rounds(
+        self, ids: Tensor, inputs: Tensor, batch_sizes: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The trunk over packed rows: rounds with the same number of shoppers are one dense block without padding.
 
         torch's own packed LSTM goes round by round, and its backward pass on the CPU fills a gradient of the whole
         input for every one: 860 µs per event for 32 shoppers of some 350 events each, where this takes 24.
         """
         sizes, rounds = (part.tolist() for part in torch.unique_consecutive(batch_sizes, return_counts=True))
-        outputs, ended = [], []
-        blocks = torch.split(inputs, [size * steps for size, steps in zip(sizes, rounds, strict=True)])
-        for block, size, steps in zip(blocks, sizes, rounds, strict=True):
+        lengths = [size * steps for size, steps in zip(sizes, rounds, strict=True)]
+        outputs, seen, ended = [], [], []
+        for size, steps, named, block in zip(
+            sizes, rounds, torch.split(ids, lengths), torch.split(inputs, lengths), strict=True
+        ):
             ended.append(state[size:])
-            output, state = self.trunk(block.view(steps, size, -1), state[:size])
+            found, output, state = self._block(
+                named.view(steps, size, -1), block.view(steps, size, -1), state[:size]
+            )
             outputs.append(output.flatten(0, 1))
-        return torch.cat(outputs), torch.cat([state, *reversed(ended)])
+            seen.append(found.flatten(0, 1))
+        return torch.cat(outputs), torch.cat(seen), torch.cat([state, *reversed(ended)])
+
+    def _block(self, ids: Tensor, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """T events each of B shoppers: ids (T, B, 4), inputs (T, B, I) -> seen (T, B, 0 or 4), output, state."""
+        if not self.architecture.recall:
+            return inputs.new_empty(*inputs.shape[:2], 0), *self.trunk(inputs, state)
+        state, codes = torch.tensor_split(state, [-2 * self.architecture.recall], 1)
+        seen, codes = self._recall(ids[:, :, :2], codes)
+        output, state = self.trunk(torch.cat([inputs, seen], 2), state)
+        return seen, output, torch.cat([state, codes], 1)
 
     def _remember(self, ids: Tensor, batch_sizes: list[int], memory: Tensor) -> tuple[Tensor, Tensor]:
         """Running mean of category embeddings at every event (N, memory), and the state it is carried in.

@@ -83,11 +83,13 @@ class Sequences:
             raise SourceProblem(
                 f"a share of {part:g} of {len(self.users)} shoppers is nobody: take a larger one"
             )
-        lengths = np.diff(self.bounds)[chosen]
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        return replace(
-            self._rows(np.flatnonzero(chosen[self.shopper])), users=self.users.filter(chosen), bounds=bounds
-        )
+        return self.only(chosen)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Sequences":
+        """The events of the shoppers in `chosen`, bool (U,)."""
+        bounds = np.concatenate([[0], np.cumsum(np.diff(self.bounds)[chosen])])
+        rows = self._rows(np.flatnonzero(chosen[self.shopper]))
+        return replace(rows, users=self.users.filter(pa.array(chosen)), bounds=bounds)
 
     def before(self, moment: int) -> "Sequences":
         """The events with times before `moment` (ms); shoppers who have none stay, empty."""

@@ -57,6 +57,10 @@ def _states(of: Card, rows: int, rng: np.random.Generator) -> np.ndarray:
     """The last float of a state is the weight of its memory, in 0…1; a transformer's first are 0 or 1."""
     states = rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)
     states[:, -1] = rng.random(rows)
+    recall = of.architecture.recall
+    if recall:
+        first = -1 - of.architecture.memory - 2 * recall
+        states[:, first : first + 2 * recall] = rng.integers(0, 9, (rows, 2 * recall))
     if of.architecture.trunk == "transformer":
         states[:, : of.architecture.window] = rng.integers(0, 2, (rows, of.architecture.window))
     return states
@@ -66,6 +70,7 @@ TRUNKS = {
     "lstm of one layer": Architecture(sizes=(16,), head=16, memory=8),
     "lstm of two layers": Architecture(sizes=(24, 16), head=16, memory=8),
     "lstm of three layers": Architecture(sizes=(16, 16, 16), head=16, memory=8),
+    "lstm with recall": Architecture(sizes=(16, 16), head=16, memory=8, recall=5),
     "gru": Architecture("gru", (24, 16), head=16, memory=8),
     "rnn": Architecture("rnn", (16, 16), head=16, memory=8),
     "tcn": Architecture("tcn", (24, 16, 16), head=16, memory=8),
