@@ -85,6 +85,12 @@ product, bytes in device memory or over the link at that of a big copy, measured
 engine without graphs and with the state sent to and fro; `nn_lstm` is torch's LSTM alone, its inputs lying ready on the
 device; `onnx` is ONNX Runtime with the state on the device.
 """,
+    "serving": """
+One event each of B shoppers, heads included, with the state that is carried for them, on one core; and the same scores
+from a window of 50 events, computed in the cheapest way there is: whole through torch's layers, or in 50 steps of either
+engine. Weights are random. A transformer's state is its keys and values of 32 events, a tcn's the inputs that its layers
+look back to: `state_floats` is what a shopper's row holds of them.
+""",
     "memory": """
 A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed
 from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, contacts, records that

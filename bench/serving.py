@@ -1,0 +1,184 @@
+"""`make bench-serving`: what a score costs with carried state, against computing a window of 50 events again.
+
+For every kind of trunk, in ONNX Runtime and in torch, on one core: one event each of B shoppers with their state, heads
+included, and the same scores from their last 50 events. A window is computed in the cheaper of two ways: torch's layers
+over the whole window, or the engine's step 50 times. Weights are random; what is compared is time, and that all ways give
+the same scores.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import report
+from bench.deployment import CATEGORIES
+from models import engine, release
+from models.architecture import PRESETS, Architecture
+from models.carried import windows
+from models.engine import Engine, Scores
+from models.engine_torch import EngineTorch
+from models.featurizer import FeatureSpec
+from models.network import IntentNetwork, weights_of
+from models.release import Card, Release
+
+WINDOW = 50
+BATCHES = (1, 32, 256)
+B = 32
+BACKENDS = ("onnx", "torch")
+LOUD = 3.0  # weights are multiplied by it, so that scores spread as a trained release's do
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as folder:
+        for name, architecture in PRESETS.items():
+            figures[name] = preset(made(folder, replace(architecture, dropout=0.0)))
+        recalled = replace(PRESETS["lstm"], recall=32)
+        figures["lstm with recall"] = preset(made(folder, recalled))
+    served = figures["lstm"]
+    bars = [
+        report.at_least(
+            "window of 50 over one step with carried state, B = 32", served["window_over_step"], 25
+        ),
+        report.at_most(f"one step of {B} shoppers, p99, ms", served[f"onnx_step_b{B}_p99_ms"], 1.0),
+        report.at_most(
+            "scores of onnx and torch apart, every trunk", _worst(figures, "backends_apart"), 1e-5
+        ),
+        report.at_most(
+            "carried state and full window apart, every trunk", _worst(figures, "window_apart"), 1e-5
+        ),
+    ]
+    return report.finish("serving", figures, bars, report.libraries(("torch", "onnxruntime")), report.trial())
+
+
+def made(folder: str, architecture: Architecture) -> Release:
+    """A release with random weights."""
+    torch.manual_seed(0)
+    spec = FeatureSpec()
+    network = IntentNetwork(spec, architecture, len(CATEGORIES))
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name.startswith(("body", "hazard", "categories")):
+                weight.mul_(LOUD)
+    card = Card(
+        model="bench",
+        categories=CATEGORIES,
+        popular={},
+        metrics={},
+        data_from="",
+        data_until="",
+        seed=0,
+        git_revision="random weights",
+        schema_fingerprint="random weights",
+        features=spec,
+        architecture=architecture,
+    )
+    return release.write(str(Path(folder) / str(abs(hash(architecture)))), card, weights_of(network))
+
+
+def preset(of: Release) -> dict[str, Any]:
+    """Times and agreement of one architecture in both backends."""
+    engines = {backend: engine.load(of.uri, backend, "cpu") for backend in BACKENDS}
+    whole = engines["torch"]
+    assert isinstance(whole, EngineTorch)
+    found: dict[str, Any] = {
+        "state_floats": whole.state_size,
+        "weights": sum(value.size for value in of.weights().values()),
+    }
+    for backend, one in engines.items():
+        for rows in BATCHES:
+            found |= _named(f"{backend}_step_b{rows}", _times(_step(one, rows)))
+    again = {
+        "layers": _times(_layers(whole)),
+        **{f"{backend}_steps": _times(_stepped(one)) for backend, one in engines.items()},
+    }
+    found |= {f"window_{name}_b{B}_ms": 1e3 * p50 for name, (p50, _) in again.items()}
+    step = min(found[f"{backend}_step_b{B}_p50_ms"] for backend in BACKENDS)
+    found["window_over_step"] = 1e3 * min(p50 for p50, _ in again.values()) / step
+    return found | _agreement(engines)
+
+
+def _inputs(events: int, seed: int = 0) -> tuple[Any, Any]:
+    spec, rng = FeatureSpec(), np.random.default_rng(seed)
+    ids = np.stack([rng.integers(0, size, events) for size in spec.vocabulary()], 1).astype(np.int32)
+    return ids, rng.normal(size=(events, spec.dense_size)).astype(np.float32)
+
+
+def _step(one: Engine, rows: int) -> Callable[[], object]:
+    ids, dense = _inputs(rows)
+    hidden = np.zeros((rows, one.state_size), np.float32)
+    _, hidden = one.step(ids, dense, hidden)
+    return lambda: one.heads(one.step(ids, dense, hidden)[0])
+
+
+def _stepped(one: Engine) -> Callable[[], object]:
+    """The window as steps: what an engine without state would have to do."""
+    ids, dense = _inputs(B * WINDOW)
+
+    def call() -> object:
+        hidden = np.zeros((B, one.state_size), np.float32)
+        for at in range(0, B * WINDOW, B):
+            trunk, hidden = one.step(ids[at : at + B], dense[at : at + B], hidden)
+        return one.heads(trunk)
+
+    return call
+
+
+def _layers(one: EngineTorch) -> Callable[[], object]:
+    """The window as torch's layers take it, whole."""
+    ids, dense = _inputs(B * WINDOW)
+    lengths = np.full(B, WINDOW, np.int64)
+    return lambda: one.heads(one.windows(ids, dense, lengths)[0])
+
+
+def _times(call: Callable[[], object]) -> tuple[float, float]:
+    """p50 and p99 in seconds, over half a second or more."""
+    budget = 0.1 if report.fast() else 1.0
+    for _ in range(5):
+        call()
+    taken: list[float] = []
+    stop = time.perf_counter() + budget
+    while time.perf_counter() < stop or len(taken) < 30:
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return float(np.percentile(taken, 50)), float(np.percentile(taken, 99))
+
+
+def _named(name: str, times: tuple[float, float]) -> dict[str, float]:
+    return {f"{name}_p50_ms": 1e3 * times[0], f"{name}_p99_ms": 1e3 * times[1]}
+
+
+def _agreement(engines: dict[str, Engine]) -> dict[str, float]:
+    """Largest difference of any score: between the backends, and between carried state and whole windows."""
+    ids, dense = _inputs(B * WINDOW, 1)
+    lengths = np.full(B, WINDOW, np.int64)
+    whole = engines["torch"]
+    assert isinstance(whole, EngineTorch)
+    at_once = whole.heads(whole.windows(ids, dense, lengths)[0])
+    onnx, torch_ = (
+        engines[backend].heads(windows(engines[backend], ids, dense, lengths)[0]) for backend in BACKENDS
+    )
+    return {"backends_apart": _apart(onnx, torch_), "window_apart": _apart(onnx, at_once)}
+
+
+def _apart(one: Scores, other: Scores) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(one[:2], other[:2], strict=True))
+
+
+def _worst(figures: dict[str, Any], name: str) -> float:
+    return max(float(found[name]) for found in figures.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
