@@ -91,7 +91,7 @@ def load(
     backend: "onnx" or "torch". device: "cpu", "cuda" or "auto" (onnx: cpu; torch: cuda where there is one).
     threads: CPU threads of one call; None leaves the library's default. One per worker process is best: two raise
     throughput by little and the latency of small batches tenfold. For torch this is a setting of the whole process.
-    precision: "float32", "float16" or "bfloat16", of the trunk's matrix products; other than float32 is for a GPU.
+    precision: of the trunk's matrix products: "float32"; "int8" (onnx); "float16" or "bfloat16" (torch, for a GPU).
     """
     release = read(uri)
     weights = release.weights()
@@ -99,13 +99,13 @@ def load(
     if backend == "onnx":
         if device == "cuda":
             raise ValueError("engine onnx runs on the CPU: set device to cpu or auto, or engine to torch")
-        if precision != "float32":
+        if precision not in ("float32", "int8"):
             raise ValueError(
-                f"engine onnx computes in float32: set engine_precision {precision} back, or engine to torch"
+                f"engine onnx computes in float32 or int8: set engine_precision {precision} back, or engine to torch"
             )
         from models.engine_onnx import EngineOnnx
 
-        return EngineOnnx(release, weights, threads)
+        return EngineOnnx(release, weights, threads, precision)
     if backend == "torch":
         from models.engine_torch import EngineTorch
 

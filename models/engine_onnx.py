@@ -4,7 +4,11 @@ step:  ids, dense, hidden ─► Gather embeddings ─► the trunk's step (onnx
 heads: trunk ─► relu layer ─► survival curve and its scores; softmax over categories ─► top five (in numpy)
 """
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
@@ -23,17 +27,20 @@ HEADS_ROWS = 512  # of one call: the shares of all categories stay in the CPU's 
 
 
 class EngineOnnx:
-    """See `models.engine.Engine`."""
+    """See `models.engine.Engine`. precision: float32, or int8 of the step's products; the heads are float32."""
 
-    def __init__(self, release: Release, weights: Weights, threads: int | None) -> None:
+    def __init__(
+        self, release: Release, weights: Weights, threads: int | None, precision: str = "float32"
+    ) -> None:
         card = release.card
-        self.description = f"onnx {ort.__version__} on cpu, {threads or 'all'} thread(s)"
+        self.description = f"onnx {ort.__version__} on cpu, {precision}, {threads or 'all'} thread(s)"
         self.release_id = release.id
         self.tasks, self.categories = card.tasks, card.categories
         self.state_size = card.architecture.state_size
         self.trunk_size = card.architecture.trunk_size(card.features)
         folded = card.calibration.folded(weights)
-        self._step = _session(step_graph(card, folded), threads)
+        step = step_graph(card, folded)
+        self._step = _session(in_int8(step) if precision == "int8" else step, threads)
         self._heads = _session(heads_graph(card, folded, pick=False), threads)
 
     def step(self, ids: Ints, dense: Floats, hidden: Floats) -> tuple[Floats, Floats]:
@@ -217,6 +224,19 @@ def _others(graph: Graph, kinds: Split, weights: Weights, shared: str) -> list[s
         graph.add("Softmax", parts[2], axis=1),
     ]
     return [score for score, size in zip(scores, kinds.sizes, strict=True) if size]
+
+
+def in_int8(model: ModelProto) -> ModelProto:
+    """The model with weights of 8 bits, a scale per output unit, and inputs rounded to 8 bits in every call.
+
+    The scale of the inputs is that of the largest in the call, so that a row differs a little with its companions.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.onnx")
+        quantize_dynamic(model, path, ["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8)
+        return onnx.load(path)
 
 
 def _session(model: ModelProto, threads: int | None) -> ort.InferenceSession:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models import engine, survival
-from models.architecture import Calibration
+from models.architecture import Architecture, Calibration
 from models.engine_onnx import CHUNK_ROWS
 from models.network import weights_of
 from models.release import OTHER, ReleaseProblem, write
@@ -61,6 +61,24 @@ def test_backends_agree_on_tasks_with_a_head_of_their_own(tmp_path: Path) -> Non
     assert one[:, 1:3] == pytest.approx(1 / (1 + np.exp(-logits[:, :2])), abs=1e-5)
     assert one[:, 3:5] == pytest.approx(np.exp(logits[:, 2:4]), rel=1e-5)
     assert one[:, 5:].sum(1) == pytest.approx(np.ones(50), abs=1e-5)
+
+
+def test_products_of_8_bits_stay_close(tmp_path: Path) -> None:
+    of = written(tmp_path, architecture=Architecture(sizes=(64, 64), head=16, memory=8))
+    exact, rounded = (engine.load(of.uri, "onnx", "cpu", precision=kind) for kind in ("float32", "int8"))
+    hidden = [np.zeros((64, exact.state_size), np.float32)] * 2
+    for turn in range(20):
+        ids, dense, _ = random_inputs(of.card, 64, turn)
+        (one, hidden[0]), (other, hidden[1]) = (
+            served.step(ids, dense, state) for served, state in zip((exact, rounded), hidden, strict=True)
+        )
+    assert not np.array_equal(one, other)
+    assert exact.heads(one).tasks == pytest.approx(rounded.heads(other).tasks, abs=0.02)
+
+
+def test_precisions_of_a_gpu_are_refused_on_the_cpu_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="float32 or int8: set engine_precision float16 back"):
+        engine.load(written(tmp_path).uri, "onnx", "cpu", precision="float16")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
