@@ -89,8 +89,12 @@ def train(
     recipe: Recipe,
     seed: int,
     tell: Callable[[Epoch], None] = lambda epoch: None,
+    held: Array | None = None,
 ) -> Trained:
-    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers."""
+    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers.
+
+    held: bool (U,), the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
+    """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(seed)
     sequences = sequences.before(until)
@@ -98,7 +102,7 @@ def train(
     network = IntentNetwork(recipe.features, recipe.architecture, len(words.names))
     network.start_from(words.hashes, words.shares)
     start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
-    trainer = _Trainer(sequences, label(sequences, words, until), network, recipe, seed)
+    trainer = _Trainer(sequences, label(sequences, words, until), network, recipe, seed, held)
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels)
     return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, epochs)
@@ -106,14 +110,20 @@ def train(
 
 class _Trainer:
     def __init__(
-        self, sequences: Sequences, labels: Labels, network: IntentNetwork, recipe: Recipe, seed: int
+        self,
+        sequences: Sequences,
+        labels: Labels,
+        network: IntentNetwork,
+        recipe: Recipe,
+        seed: int,
+        held: Array | None,
     ) -> None:
         self.labels, self.network, self._recipe = labels, network, recipe
         self._rng, self._seed = np.random.default_rng(seed), seed
         self._bounds, self._last = sequences.bounds, sequences.last
         self._features: Features = sequences.features(recipe.features)
         self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight)
-        held = self._rng.random(len(sequences.users)) < recipe.held_out
+        held = self._rng.random(len(sequences.users)) < recipe.held_out if held is None else held
         self._learnt, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         if not len(self._learnt) or not len(self._held):
             raise SourceProblem(
