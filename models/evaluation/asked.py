@@ -28,7 +28,8 @@ class Asked:
     shopper: int (N,). labels: bool (N,). scores: probabilities (N,) by predictor, MODEL and BASELINE always there.
     said: bool (N,) by predictor, the answer at its threshold. thresholds: by predictor, one per fold. slices: text (N,)
     by name of the slicing. versions: the model's scores (N,) under other calibrations. folds: int (N,), which model
-    scored the row. without_prediction: rows left out because the model said nothing.
+    scored the row. without_prediction: rows left out because the model said nothing. titles: of predictors that are
+    something else here than in TITLES.
     """
 
     name: str
@@ -42,6 +43,11 @@ class Asked:
     slices: dict[str, Array] = field(default_factory=dict)
     versions: dict[str, Array] = field(default_factory=dict)
     folds: Array | None = None
+    titles: dict[str, str] = field(default_factory=dict)
+
+    def called(self, predictor: str) -> str:
+        """The predictor's name for a reader."""
+        return self.titles.get(predictor, TITLES[predictor])
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,11 @@ class AskedNames:
     relevant: Array
     came_true: dict[str, Array]
     without_prediction: int
+    titles: dict[str, str] = field(default_factory=dict)
+
+    def called(self, predictor: str) -> str:
+        """The predictor's name for a reader."""
+        return self.titles.get(predictor, TITLES[predictor])
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ def together(folds: Sequence[Asked]) -> Asked:
             if all(name in one.versions for one in folds)
         },
         np.concatenate([np.full(len(one.labels), at) for at, one in enumerate(folds)]),
+        first.titles,
     )
 
 
@@ -127,4 +139,5 @@ def names_together(folds: Sequence[AskedNames]) -> AskedNames:
         np.concatenate([one.relevant for one in folds]),
         {name: np.concatenate([one.came_true[name] for one in folds]) for name in first.came_true},
         sum(one.without_prediction for one in folds),
+        first.titles,
     )

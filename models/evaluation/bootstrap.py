@@ -22,9 +22,9 @@ RESAMPLES = 1000
 RANKED_LEAST = 200  # resamples that AUC and average precision get at least
 RANKED_WORK = 10_000_000  # rows times resamples that they may cost beyond
 _CHUNK = 4_000_000  # weights held at a time
-_CERTAIN = (
-    1e-15  # as scikit-learn's log loss cuts float64 probabilities, or one sure mistake would be infinite
-)
+_CERTAIN = float(
+    np.finfo(float).eps
+)  # how scikit-learn cuts probabilities, or one sure mistake would be infinite
 
 
 class Range(NamedTuple):

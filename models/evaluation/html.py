@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from models.evaluation import plots
-from models.evaluation.asked import MODEL, TITLES
+from models.evaluation.asked import CONSTANT, MODEL, TITLES
 from models.evaluation.bootstrap import RANKED_LEAST, Range
 from models.evaluation.judged import FIGURES, AmountComparison, Comparison, Difference, HitComparison
 from models.evaluation.slices import Slice
@@ -26,14 +26,16 @@ HEADS = {
     "f1": "F1",
 }
 STYLE = """
-:root { color-scheme: light dark; --soft: #8883; --dim: #777; --accent: #2f7ed8; }
+:root { color-scheme: light dark; --soft: #8883; --dim: light-dark(#666, #9a9a9a); --accent: #2f7ed8; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; } h3 { font-size: 1rem; }
 p.dim, .dim { color: var(--dim); } .note { border-left: 3px solid #e0a030; padding-left: .6rem; }
 .wide { overflow-x: auto; margin: .6rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; font-size: .86rem; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--soft); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9.5rem; }
+th { white-space: normal; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 8rem; position: sticky; left: 0;
+  background: Canvas; }
 td small { display: block; color: var(--dim); font-size: .75rem; } tr.model td { font-weight: 600; }
 tr.model td small { font-weight: 400; } tr.lead td:first-child { font-style: italic; }
 .sure { color: #2a9d4e; } .worse { color: #d9534f; }
@@ -41,6 +43,7 @@ tr.model td small { font-weight: 400; } tr.lead td:first-child { font-style: ita
 .plots svg { width: 100%; height: auto; } svg text { fill: currentColor; }
 summary { cursor: pointer; margin: .5rem 0; } nav a { margin-right: 1rem; } a { color: var(--accent); }
 """
+PROBABILITIES, DECISIONS = FIGURES[:5], FIGURES[5:]
 LESS_IS_BETTER = ("log_loss", "brier", "ece", "mse", "mae", "rmse")
 
 
@@ -52,6 +55,7 @@ def page(report: Report) -> str:
         f"<h1>{escape(title)}</h1>",
         _about(report, drawn),
         _contents(report),
+        _glance(report.comparisons),
         *(_question(one, drawn) for one in report.comparisons),
         _not_asked(report),
         _amounts(report.amounts),
@@ -68,8 +72,10 @@ def page(report: Report) -> str:
 
 
 def _about(report: Report, drawn: bool) -> str:
+    from models.evaluation.report import short
+
     lines = [
-        f"Scored on {report.scored}; learnt from {report.fitted_on}.",
+        f"Scored on {short(report.scored)}; learnt from {short(report.fitted_on)}.",
         f"Split {report.split}." if report.split else "",
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by intentflow replay.",
     ]
@@ -104,20 +110,53 @@ def _question(one: Comparison, drawn: bool) -> str:
     return f'<section id="{escape(one.name)}">{"".join(parts)}</section>'
 
 
+def _glance(comparisons: Sequence[Comparison]) -> str:
+    """A line per question: is the model ahead?"""
+    if not comparisons:
+        return ""
+    others = [name for name in TITLES if any(name in one.differences for one in comparisons)]
+    rows = []
+    for one in comparisons:
+        cells = [f"{one.model.rows:,}", _cell(one.model.auc, one.predictors[MODEL].intervals.get("auc"))]
+        cells += [_lead("auc", one.differences.get(name, {}).get("auc")) for name in others]
+        cells += [
+            _lead("brier", one.differences.get(name, {}).get("brier")) for name in others if name != CONSTANT
+        ]
+        rows.append(_row(one.title, cells))
+    heads = ["", "rows", "AUC", *(f"AUC − {TITLES[name]}" for name in others)]
+    heads += [f"Brier − {TITLES[name]}" for name in others if name != CONSTANT]
+    return f'<section id="glance"><h2>At a glance</h2>{_table(heads, rows)}</section>'
+
+
 def _predictors(one: Comparison) -> str:
-    heads = ("", *(HEADS.get(name, name) for name in FIGURES), "yes from")
+    """Probabilities, then decisions."""
     rows = []
     for name, found in one.predictors.items():
-        cells = [_cell(value, found.intervals.get(of)) for of, value in found.figures.items()]
+        cells = [_cell(found.figures[of], found.intervals.get(of)) for of in PROBABILITIES]
+        rows.append(_row(one.asked.called(name), cells, "model" if name == MODEL else ""))
+    rows += _leads(one, PROBABILITIES)
+    first = _table(("probabilities", *(HEADS.get(of, of) for of in PROBABILITIES)), rows)
+    rows = []
+    for name, found in one.predictors.items():
         values = sorted({round(threshold.value, 3) for threshold in found.thresholds})
         said = f"{values[0]:.3f}" if len(values) == 1 else f"{values[0]:.3f}…{values[-1]:.3f}"
-        cells.append(f"{said}<small>{escape(found.thresholds[0].rule)}</small>")
-        rows.append(_row(TITLES[name], cells, "model" if name == MODEL else ""))
-    rows += [
-        _row(f"model − {TITLES[to]}", [*(_lead(of, found.get(of)) for of in FIGURES), ""], "lead")
+        cells = [said, *(_cell(found.figures[of], found.intervals.get(of)) for of in DECISIONS)]
+        rows.append(_row(one.asked.called(name), cells, "model" if name == MODEL else ""))
+    rows += _leads(one, DECISIONS, [""])
+    rules = {threshold.rule for found in one.predictors.values() for threshold in found.thresholds}
+    about = f'<p class="dim">Yes from: {escape("; ".join(sorted(rules)))}.</p>'
+    return first + about + _table(("decisions", "yes from", *(HEADS.get(of, of) for of in DECISIONS)), rows)
+
+
+def _leads(one: Comparison, figures: tuple[str, ...], before: list[str] | None = None) -> list[str]:
+    return [
+        _row(
+            f"model − {one.asked.called(to)}",
+            [*(before or []), *(_lead(of, found.get(of)) for of in figures)],
+            "lead",
+        )
         for to, found in one.differences.items()
     ]
-    return _table(heads, rows)
 
 
 def _pictures(one: Comparison) -> str:
@@ -126,7 +165,7 @@ def _pictures(one: Comparison) -> str:
     said = f"{thresholds[0].value:.3f}" if len(thresholds) == 1 else "each fold's"
     found = [plots.confusion(one.predictors[MODEL].decided, said, one.name)]
     bins = {name: predictor.quality.calibration for name, predictor in one.predictors.items()}
-    found.insert(0, plots.calibration(bins, one.name))
+    found = [plots.calibration(bins, one.name), *found, plots.scores(labels, scores[MODEL], one.name)]
     if one.model.auc is not None:
         curves = (plots.roc, plots.precision_recall, plots.gain)
         found = [*(draw(labels, scores, one.name) for draw in curves), *found]
@@ -202,17 +241,16 @@ def _amounts(found: Sequence[AmountComparison]) -> str:
 def _names(one: HitComparison | None) -> str:
     if one is None:
         return ""
-    titles = {**TITLES, "baseline": "the shopper's most frequent", "constant": "the most popular"}
     rows = [
         _row(
-            titles[name],
+            one.asked.called(name),
             [_cell(getattr(found, of), one.intervals[name].get(of)) for of in HITS],
             "model" if name == MODEL else "",
         )
         for name, found in one.predictors.items()
     ]
     rows += [
-        _row(f"model − {titles[to]}", [_lead(of, leads.get(of)) for of in HITS], "lead")
+        _row(f"model − {one.asked.called(to)}", [_lead(of, leads.get(of)) for of in HITS], "lead")
         for to, leads in one.differences.items()
     ]
     heads = ("", *HITS.values())
@@ -254,7 +292,7 @@ def _method(report: Report) -> str:
 
 
 def _cell(value: float | None, interval: Range | None) -> str:
-    small = f"<small>{interval.low:.4f}…{interval.high:.4f}</small>" if interval else ""
+    small = f"<small>{interval.low:.3f}…{interval.high:.3f}</small>" if interval else ""
     return figure(value) + small
 
 
@@ -267,7 +305,7 @@ def _lead(of: str, found: Difference | None) -> str:
     low, high = found.interval
     better = (high < 0, low > 0) if of in LESS_IS_BETTER else (low > 0, high < 0)
     kind = "sure" if better[0] else "worse" if better[1] else ""
-    return f'<span class="{kind}">{text}</span><small>{low:+.4f}…{high:+.4f}</small>'
+    return f'<span class="{kind}">{text}</span><small>{low:+.3f}…{high:+.3f}</small>'
 
 
 def _signed(interval: Range) -> str:

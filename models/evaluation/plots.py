@@ -109,6 +109,21 @@ def confusion(found: Decided, threshold: str, name: str) -> str:
     return _svg(draw, f"{name}-confusion", "Confusion matrix", legend=False)
 
 
+def scores(labels: Array, said: Array, name: str) -> str:
+    """How the model's scores are spread, among those that came true and the others."""
+
+    def draw(axes: Any) -> None:
+        edges = np.linspace(0, 1, 2 * BINS + 1)
+        for came, title, colour in ((~labels, "no", COLOURS[CONSTANT]), (labels, "yes", COLOURS[MODEL])):
+            counts = np.histogram(said[came], edges)[0]
+            axes.fill_between(
+                edges, np.append(counts, counts[-1]), step="post", alpha=0.45, color=colour, lw=0, label=title
+            )
+        axes.set(xlabel="score", ylabel="rows", title="Scores by what came")
+
+    return _svg(draw, f"{name}-scores", "Histogram of scores")
+
+
 def learning(epochs: Sequence[Mapping[str, Any]]) -> str:
     """Losses by epoch, of the shoppers learnt from and of those held out."""
 

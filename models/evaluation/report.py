@@ -62,7 +62,7 @@ class Report:
 
     def tables(self, calibration_of: tuple[str, ...] = ("buy_7d",)) -> list[Table]:
         """For a terminal: the questions, amounts, categories; then a calibration table for each question named."""
-        found = [tables.questions(f"{self.of}, scored on {self.scored}", self.comparisons, self.not_asked)]
+        found = tables.questions(self.comparisons, self.not_asked)
         if self.amounts:
             found.append(tables.amounts(self.amounts))
         if self.next_category is not None:
@@ -71,6 +71,17 @@ class Report:
         if self.leakage:
             found.append(tables.leakage(self.leakage))
         return found
+
+    @property
+    def title(self) -> str:
+        """What was judged, on what, and how apart."""
+        about = f"; split {self.split}" if self.split else ""
+        return f"{self.of}, scored on {short(self.scored)}, learnt from {short(self.fitted_on)}{about}"
+
+    @property
+    def how(self) -> str:
+        """Where thresholds and intervals come from."""
+        return tables.how(self.comparisons)
 
     def write(self, folder: Path) -> Path:
         """Writes PAGE and DATA into the folder, each complete or not at all; returns the page's path.
@@ -104,3 +115,8 @@ def _put(path: Path, text: str) -> None:
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
+
+
+def short(interval: Interval) -> str:
+    """An interval without the midnights."""
+    return str(interval).replace("T00:00:00+00:00", "")

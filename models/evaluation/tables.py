@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from models.evaluation.asked import MODEL, TITLES, NotAsked
@@ -9,48 +10,51 @@ from models.evaluation.bootstrap import Range
 from models.evaluation.judged import AmountComparison, Comparison, Difference, HitComparison, Predictor
 from models.evaluation.leakage import Check
 
+COLUMNS = {
+    "AUC, 95 %": 19,
+    "AP": 7,
+    "log loss": 8,
+    "Brier, 95 %": 19,
+    "ECE": 7,
+    "yes from": 8,
+    "accuracy": 8,
+    "precision": 9,
+    "recall": 7,
+    "F1": 7,
+}
 HITS = {"any": "hit@k", "share": "share", "recall": "R@k", "mrr": "MRR@k", "ndcg": "NDCG@k"}
 
 
-def questions(title: str, comparisons: Sequence[Comparison], not_asked: Sequence[NotAsked]) -> Table:
-    """Every yes/no question: a line per predictor, then the model's lead over each other one."""
-    table = Table(title=title, title_justify="left", caption=_caption(comparisons), caption_justify="left")
-    table.add_column("question, predictor")
-    names = (
-        "AUC, 95 %",
-        "AP",
-        "log loss",
-        "Brier, 95 %",
-        "ECE",
-        "yes from",
-        "accuracy",
-        "precision",
-        "recall",
-        "F1",
-    )
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in comparisons:
-        rows = f"{one.model.rows:,} rows of {one.shoppers:,} shoppers, {one.model.base_rate:.1%} yes"
-        left_out = f", {one.without_prediction:,} more without prediction" if one.without_prediction else ""
-        table.add_row(f"[bold]{one.title}[/]\n[dim]{rows}{left_out}[/]")
-        for name, predictor in one.predictors.items():
-            table.add_row(f"  {TITLES[name]}", *_cells(predictor))
-        for to, found in one.differences.items():
-            table.add_row(
-                f"  [italic]model − {TITLES[to]}[/]", *_lead(found), style="cyan" if to == "baseline" else ""
-            )
-        if one.note:
-            table.add_row(f"  [yellow]{one.note}[/]")
-        table.add_section()
-    for left in not_asked:
-        table.add_row(f"[bold]{left.title}[/]\n[yellow]not asked: {left.why}[/]")
+def questions(comparisons: Sequence[Comparison], not_asked: Sequence[NotAsked]) -> list[Table]:
+    """A table per yes/no question: a line per predictor, then the model's lead over each other one."""
+    found = [_question(one) for one in comparisons]
+    if not_asked:
+        table = Table("not asked", "why", box=box.SIMPLE_HEAD)
+        for left in not_asked:
+            table.add_row(left.title, left.why)
+        found.append(table)
+    return found
+
+
+def _question(one: Comparison) -> Table:
+    left_out = f"; {one.without_prediction:,} more without prediction" if one.without_prediction else ""
+    title = f"[bold]{one.title}[/], {one.model.rows:,} rows of {one.shoppers:,} shoppers, {one.model.base_rate:.1%} yes"
+    table = Table(title=title + left_out, title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    table.add_column("", min_width=32)
+    for name, width in COLUMNS.items():
+        table.add_column(name, justify="right", min_width=width)
+    for name, predictor in one.predictors.items():
+        table.add_row(one.asked.called(name), *_cells(predictor), style="bold" if name == MODEL else "")
+    for to, found in one.differences.items():
+        table.add_row(f"[italic]model − {one.asked.called(to)}[/]", *_lead(found), style="cyan")
+    if one.note:
+        table.add_row(f"[yellow]{one.note}[/]")
     return table
 
 
 def amounts(found: Sequence[AmountComparison]) -> Table:
     """Amounts: errors of each predictor with intervals."""
-    table = Table(title="Amounts", title_justify="left")
+    table = Table(title="Amounts", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("question, predictor", "MAE, 95 %", "RMSE, 95 %", "MSE"):
         table.add_column(name, justify="left" if name.startswith("question") else "right")
     for one in found:
@@ -71,22 +75,21 @@ def amounts(found: Sequence[AmountComparison]) -> Table:
 
 def names(one: HitComparison) -> Table:
     """Named categories."""
-    table = Table(title=one.asked.title, title_justify="left")
+    table = Table(title=one.asked.title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(f"{one.model.rows:,} rows, k = {one.model.k}")
     for title in HITS.values():
         table.add_column(f"{title}, 95 %", justify="right")
     for name, found in one.predictors.items():
         cells = (with_range(getattr(found, of), one.intervals[name].get(of)) for of in HITS)
-        table.add_row("popular" if name == "constant" else _usual(name), *cells)
+        table.add_row(one.asked.called(name), *cells, style="bold" if name == MODEL else "")
     for to, leads in one.differences.items():
-        title = "popular" if to == "constant" else _usual(to)
-        table.add_row(f"[italic]model − {title}[/]", *(lead(leads.get(of)) for of in HITS))
+        table.add_row(f"[italic]model − {one.asked.called(to)}[/]", *(lead(leads.get(of)) for of in HITS))
     return table
 
 
 def calibration(one: Comparison) -> Table:
     """How often what the model says comes true, by score."""
-    table = Table(title=f"Calibration: {one.title}", title_justify="left")
+    table = Table(title=f"Calibration: {one.title}", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("score", "rows", "predicted", "happened"):
         table.add_column(name, justify="right")
     for part in one.model.calibration:
@@ -101,7 +104,7 @@ def calibration(one: Comparison) -> Table:
 
 def leakage(checks: Sequence[Check]) -> Table:
     """What was checked, and that it held."""
-    table = Table(title="Leakage checks", title_justify="left")
+    table = Table(title="Leakage checks", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("check", "found", "allowed"):
         table.add_column(name, justify="left" if name == "check" else "right")
     for one in checks:
@@ -125,10 +128,6 @@ def lead(found: Difference | None) -> str:
     return f"{found.value:+.4f}" + (
         f" [dim]{found.interval.low:+.3f}…{found.interval.high:+.3f}[/]" if found.interval else ""
     )
-
-
-def _usual(name: str) -> str:
-    return "the shopper's most frequent" if name == "baseline" else TITLES[name]
 
 
 def _cells(one: Predictor) -> list[str]:
@@ -159,12 +158,13 @@ def _lead(found: dict[str, Difference]) -> list[str]:
     ]
 
 
-def _caption(comparisons: Sequence[Comparison]) -> str:
+def how(comparisons: Sequence[Comparison]) -> str:
+    """Where thresholds and intervals come from."""
     if not comparisons:
         return ""
-    rules = sorted({one.predictors[MODEL].thresholds[0].rule for one in comparisons})
+    rules = sorted({threshold.rule for one in comparisons for threshold in one.predictors[MODEL].thresholds})
     ranked = min(one.ranked for one in comparisons)
     return (
-        f"yes from: {', '.join(rules)}. Intervals: {comparisons[0].resamples:,} resamples of shoppers "
-        f"({ranked:,} for AUC and AP at least)."
+        f"yes from: {', '.join(rules)}. 95 % intervals from {comparisons[0].resamples:,} resamples of shoppers, "
+        f"of AUC and AP from {ranked:,} or more; differences are paired."
     )

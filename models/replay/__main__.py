@@ -194,10 +194,11 @@ def _release(given: argparse.Namespace, settings: Settings) -> Release:
 
 def _show(given: argparse.Namespace, settings: Settings, report: Report) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(f"\n{report.title}\n", highlight=False)
     for table in report.tables():
         console.print(table)
-    for note in report.notes:
-        console.print(note)
+    for note in filter(None, (report.how, *report.notes)):
+        console.print(note, highlight=False)
     page = report.write(given.report or _reports(settings) / re.sub(r"[^\w.-]+", "-", report.of))
     print(f"report {page}, its figures in {DATA} beside it")
 

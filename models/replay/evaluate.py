@@ -160,7 +160,9 @@ class _Asker:
         tuning = {MODEL: before[sure], BASELINE: model.past_rate(tuned)[sure]}
         tuning[CONSTANT] = np.full(int(sure.sum()), model.overall)
         rows = Rows(found.shopper[known], found.time[known], found.redeemed[known])
-        return self._asked(name, title, rows, usual, tuned.redeemed[sure], tuning, int((~known).sum()), {})
+        titles = {BASELINE: "past redemption rate"}
+        left_out = int((~known).sum())
+        return self._asked(name, title, rows, usual, tuned.redeemed[sure], tuning, left_out, {}, titles)
 
     def waits(self) -> AskedAmount | None:
         """Days to the next basket, at most WAIT_DAYS: the area under the survival curve up to there."""
@@ -212,6 +214,7 @@ class _Asker:
         before: dict[str, Array],
         left_out: int,
         versions: dict[str, Array],
+        titles: dict[str, str] | None = None,
     ) -> Asked:
         where = self._split.described()
         thresholds = {
@@ -228,6 +231,7 @@ class _Asker:
             left_out,
             self._slices(rows),
             versions,
+            titles=titles or {},
         )
 
     def _scores(self, rows: Rows, read: Read, exactly: bool, plain: bool = False) -> tuple[Array, Array]:

@@ -51,6 +51,7 @@ def next_categories(sequences: Sequences, predicted: Predicted, split: Split) ->
         starts[bought + 1] - starts[bought],
         {name: _among(names, bought, starts, hashes) for name, names in named.items()},
         int((same & (at < 0)).sum()),
+        {BASELINE: "the shopper's most frequent", CONSTANT: "the most popular"},
     )
 
 
