@@ -4,25 +4,31 @@ import argparse
 import re
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 
 from models import promotion
+from models.evaluation.report import DATA, Report
 from models.release import Release, ReleaseProblem
 from models.replay.backfill import backfill
+from models.replay.dataset import Sequences
 from models.replay.job import Job, check_split
-from models.replay.report import Report
 from models.replay.source import Interval, SourceProblem, moment
+from models.replay.splits import KINDS
 from schemas.kafka import BrokerAway, BrokerRefuses
 from schemas.settings import Settings, SettingsError
 
 DAY_MS = int(timedelta(days=1).total_seconds() * 1000)
 HISTORY_DAYS = 365
+WIDTH = 170  # columns, where the output is no terminal
 EXAMPLES = """examples:
   intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --promote
       learn from January to July, evaluate on August and September, write a release and have workers use it
   intentflow replay evaluate --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --release ID
       the same report for a release that is there
+  intentflow replay run --from 2017-01-01 --to 2017-10-01 --split kfold --folds 5 --check-leakage
+      five models, each scored on shoppers that it has not seen, and a release that learnt from all of them
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
       score September again with the promoted release, into the topic predictions-backfill-september
 
@@ -47,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about, description=about)
         _interval(verb, split=name not in ("build", "backfill"))
+        if name in ("train", "evaluate", "run"):
+            _apart(verb, ("time", "user") if name == "train" else KINDS)
+        if name in ("evaluate", "run"):
+            _judging(verb)
         if name in ("train", "run"):
             verb.add_argument("--promote", action="store_true", help="have workers use the release")
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
@@ -68,7 +78,7 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
     verb.add_argument("--to", dest="stop", required=True, help="event time behind the last event")
     if split:
         verb.add_argument(
-            "--train-until", required=True, help="learn from before this time, evaluate from then on"
+            "--train-until", help="split by time: learn from before this time, evaluate from then on"
         )
     verb.add_argument("--topics", action="store_true", help="read what Kafka retains instead of the archive")
     verb.add_argument(
@@ -81,6 +91,32 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
     verb.add_argument("--seed", type=int, default=0, help="same seed, same result on a CPU (default 0)")
 
 
+def _apart(verb: argparse.ArgumentParser, kinds: tuple[str, ...]) -> None:
+    about = "how what is scored is kept apart: by time (default); 70:15:15 by user"
+    about += "; K folds by user, a model each" if "kfold" in kinds else ""
+    verb.add_argument("--split", choices=kinds, default="time", help=about)
+    if "kfold" in kinds:
+        verb.add_argument("--folds", type=int, default=5, help="of --split kfold (default 5)")
+
+
+def _judging(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--threshold",
+        type=float,
+        help="score from which on it says yes; default: best F1 before what is scored",
+    )
+    verb.add_argument(
+        "--check-leakage",
+        action="store_true",
+        help="refuse features that know the future, and rows that are both learnt from and scored",
+    )
+    verb.add_argument(
+        "--report",
+        type=Path,
+        help="folder of report.html and report.json; default: reports/, beside the releases",
+    )
+
+
 def _job(given: argparse.Namespace, settings: Settings) -> Job:
     start = given.start
     if given.verb == "backfill":
@@ -89,12 +125,45 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         interval = Interval(first, moment(given.stop))
     else:
         interval = Interval.between(start, given.stop)
-    until = moment(given.train_until) if "train_until" in given else interval.stop
-    if "train_until" in given:
-        check_split(interval, until)
+    until = _until(given, interval)
     fast = bool(getattr(given, "fast", False))
     spans = offsets(given.offsets, given.topics)
-    return Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans)
+    threshold = getattr(given, "threshold", None)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise SourceProblem(f"--threshold {threshold:g}: want a probability within 0 … 1")
+    return Job(
+        settings,
+        interval,
+        until,
+        given.seed,
+        given.topics,
+        fast,
+        given.share,
+        spans,
+        split=getattr(given, "split", "time"),
+        folds=getattr(given, "folds", 5),
+        threshold=threshold,
+        check_leakage=getattr(given, "check_leakage", False),
+    )
+
+
+def _until(given: argparse.Namespace, interval: Interval) -> int:
+    """Where the split by time is; the others learn from the whole interval."""
+    if "train_until" not in given:
+        return interval.stop
+    if given.split == "time":
+        if given.train_until is None:
+            raise SourceProblem(
+                "--train-until is missing: --split time learns from before it and scores the rest"
+            )
+        until = moment(given.train_until)
+        check_split(interval, until)
+        return until
+    if given.train_until is not None:
+        raise SourceProblem(
+            f"--split {given.split} learns and scores over the whole interval: leave --train-until out"
+        )
+    return interval.stop
 
 
 def offsets(texts: list[str] | None, topics: bool) -> dict[int, tuple[int, int]] | None:
@@ -123,17 +192,28 @@ def _release(given: argparse.Namespace, settings: Settings) -> Release:
     return promotion.find(settings, promoted.release)
 
 
-def _show(report: Report) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140)
+def _show(given: argparse.Namespace, settings: Settings, report: Report) -> None:
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console.print(f"\n{report.title}\n", highlight=False)
     for table in report.tables():
         console.print(table)
+    for note in filter(None, (report.how, *report.notes)):
+        console.print(note, highlight=False)
+    page = report.write(given.report or _reports(settings) / re.sub(r"[^\w.-]+", "-", report.of))
+    print(f"report {page}, its figures in {DATA} beside it")
+
+
+def _reports(settings: Settings) -> Path:
+    """Beside the releases, or under .intentflow when those are not on this machine."""
+    local = "://" not in settings.releases_uri
+    return Path(settings.releases_uri).parent / "reports" if local else Path(".intentflow/reports")
 
 
 def _run(given: argparse.Namespace, settings: Settings) -> None:
     job = _job(given, settings)
     sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":
-        _show(job.evaluate(sequences, _release(given, settings))[0])
+        _show(given, settings, _evaluated(given, settings, job, sequences))
     elif given.verb == "backfill":
         interval = Interval.between(given.start, given.stop)
         backfill(settings, sequences, _release(given, settings), interval, given.id)
@@ -141,8 +221,18 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         _promote(given, settings, job.train(sequences))
     elif given.verb == "run":
         release, report = job.run(sequences)
-        _show(report)
+        _show(given, settings, report)
         _promote(given, settings, release)
+
+
+def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequences: Sequences) -> Report:
+    if given.split == "kfold":
+        if given.release:
+            raise SourceProblem(
+                "--split kfold trains a model per fold and judges those: leave --release out, or score it by time"
+            )
+        return job.cross_validate(sequences)
+    return job.evaluate(sequences, _release(given, settings))[0]
 
 
 def _promote(given: argparse.Namespace, settings: Settings, release: Release) -> None:

@@ -85,17 +85,23 @@ class Sequences:
             )
         return self.only(chosen)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Sequences":
-        """The events of the shoppers in `chosen`, bool (U,)."""
+    def only(self, chosen: Array) -> "Sequences":
+        """The events of the shoppers chosen, bool (U,)."""
         bounds = np.concatenate([[0], np.cumsum(np.diff(self.bounds)[chosen])])
-        rows = self._rows(np.flatnonzero(chosen[self.shopper]))
-        return replace(rows, users=self.users.filter(pa.array(chosen)), bounds=bounds)
+        rows = np.flatnonzero(chosen[self.shopper])
+        return replace(self._rows(rows), users=self.users.filter(pa.array(chosen)), bounds=bounds)
 
     def before(self, moment: int) -> "Sequences":
         """The events with times before `moment` (ms); shoppers who have none stay, empty."""
         early = self.events["time"] < moment
         bounds = np.concatenate([[0], np.cumsum(early)])[self.bounds]
         return replace(self._rows(np.flatnonzero(early)), bounds=bounds)
+
+    def until(self, stops: Array) -> "Sequences":
+        """Each shopper's rows before `stops` (U,), positions within `bounds`: the log as it once was."""
+        rows = np.flatnonzero(np.arange(len(self)) < stops[self.shopper])
+        bounds = np.concatenate([[0], np.cumsum(stops - self.bounds[:-1])])
+        return replace(self._rows(rows), bounds=bounds)
 
     def _rows(self, rows: Array) -> "Sequences":
         ids = None if self.event_ids is None else self.event_ids.take(pa.array(rows))

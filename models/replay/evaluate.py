@@ -1,30 +1,64 @@
-"""Holds predictions against what shoppers then did, each figure beside the recency/frequency baseline on the same rows.
+"""Holds predictions against what shoppers then did, beside a constant, recency and frequency, and LightGBM on aggregates.
 
 predictions (published, or scored offline) ─┐
 events: what was known, what then happened ─┴─► rows whose horizon ended within the data ─► Report
 
-Used alike by the replay job before a release and by the demo on what the worker published.
+Used alike by the replay job before a release and by the demo on what the worker published. Baselines, thresholds and
+calibrations are fitted on the split's learnt and tuning parts only.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from models import baseline, metrics, survival
-from models.replay.dataset import PURCHASE, Sequences
+from models import survival
+from models.architecture import Calibration
+from models.evaluation import asked, recalibrated
+from models.evaluation.asked import BASELINE, CONSTANT, MODEL, Asked, AskedAmount, NotAsked
+from models.evaluation.judged import judge, judge_amount, judge_names
+from models.evaluation.report import Report
+from models.evaluation.slices import deciles
+from models.evaluation.thresholds import choose
+from models.featurizer import FeatureSpec
+from models.replay import beside, questions
+from models.replay.aggregates import Aggregates
+from models.replay.dataset import Sequences
 from models.replay.history import DAY_MS
+from models.replay.next_basket import next_categories
 from models.replay.predicted import Predicted
-from models.replay.redemption import REDEEM_DAYS, Redemption, mailings
-from models.replay.report import Comparison, HitComparison, Report
+from models.replay.questions import BUY_DAYS, GRID_DAYS, LAPSE_DAYS, WAIT_DAYS, Rows
+from models.replay.redemption import REDEEM_DAYS, Mailings, Redemption, mailings
 from models.replay.source import Interval
+from models.replay.splits import Part, Split, by_time
 
 Array = npt.NDArray[Any]
 
-BUY_DAYS = (3, 7, 30)
-LAPSE_DAYS = 30
-GRID_DAYS = 7  # household-days: every 7th day at 00:00 UTC
-TOP = 5
+NEW_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to judge. threshold: for every question and predictor, None = the best F1 before what is scored.
+
+    calibration: the release's, to show the scores without it. boosted: whether LightGBM stands beside, if installed.
+    """
+
+    threshold: float | None = None
+    calibration: Calibration | None = None
+    spec: FeatureSpec = field(default_factory=FeatureSpec)
+    boosted: bool = True
+    seed: int = 0
+
+
+class Answers(NamedTuple):
+    """All that was asked on one split."""
+
+    yes_no: list[Asked | NotAsked]
+    amounts: list[AskedAmount]
+    names: list[asked.AskedNames]
 
 
 def evaluate(
@@ -33,162 +67,226 @@ def evaluate(
     fitted_on: Interval,
     scored: Interval,
     redemption: Redemption | None = None,
+    choices: Choices | None = None,
 ) -> Report:
     """The report over moments within `scored`; what happened is known up to its end.
 
     sequences: all events from `fitted_on.start` to `scored.stop`, also of the time before the predictions: labels and
     baselines come from them. The baselines are fitted on moments and outcomes within `fitted_on`.
     """
-    judge = _Judge(sequences, predicted, fitted_on, scored)
-    found = [judge.buys(days) for days in BUY_DAYS] + [judge.lapses()]
+    split = by_time(fitted_on, scored)
+    return judged([answers(sequences, predicted, split, redemption, choices or Choices())], split)
+
+
+def judged(folds: Sequence[Answers], split: Split, seed: int = 0) -> Report:
+    """The report of what was asked on each fold (often one), as one: every row scored by a model that has not seen it."""
+    yes_no, skipped = [], []
+    for same in zip(*(fold.yes_no for fold in folds), strict=True):
+        found = [one for one in same if isinstance(one, Asked)]
+        if found:
+            yes_no.append(judge(asked.together(found) if len(folds) > 1 else found[0], seed))
+        else:
+            skipped += [one for one in same[:1] if isinstance(one, NotAsked)]
+    amounts = [fold.amounts for fold in folds]
+    names = [one for fold in folds for one in fold.names]
+    return Report(
+        split.learn.interval,
+        split.score.interval,
+        tuple(yes_no),
+        tuple(judge_amount(asked.amounts_together(same), seed) for same in zip(*amounts, strict=False)),
+        judge_names(asked.names_together(names), seed) if names else None,
+        tuple(skipped),
+        split.about if len(folds) == 1 else split.about.rpartition(":")[0],
+    )
+
+
+def answers(
+    sequences: Sequences, predicted: Predicted, split: Split, redemption: Redemption | None, choices: Choices
+) -> Answers:
+    """Every question's rows with what all predictors say of them."""
+    asker = _Asker(sequences, predicted, split, choices)
+    yes_no = [asker.buys(days) for days in BUY_DAYS] + [asker.lapses()]
     if redemption is not None:
-        found.append(judge.redeems(redemption))
-    return Report(fitted_on, scored, tuple(one for one in found if one is not None), judge.next_categories())
+        yes_no.append(asker.redeems(redemption))
+    wait, names = asker.waits(), next_categories(sequences, predicted, split)
+    return Answers(yes_no, [] if wait is None else [wait], [] if names is None else [names])
 
 
-class _Judge:
-    def __init__(
-        self, sequences: Sequences, predicted: Predicted, fitted_on: Interval, scored: Interval
-    ) -> None:
-        self._sequences, self._purchases = sequences, sequences.purchases
-        self._predicted, self._fitted_on, self._scored = predicted, fitted_on, scored
+Read = Callable[
+    [Array, Array], Array
+]  # curves (N, 13), days elapsed since the prediction (N,) -> scores (N,)
 
-    def buys(self, days: int) -> Comparison | None:
-        """A row per basket: does the shopper buy again within `days`?"""
 
-        def rows(interval: Interval) -> tuple[Array, Array, Array]:
-            return self._baskets(interval.start, interval.stop - days * DAY_MS)
+class _Asker:
+    def __init__(self, sequences: Sequences, predicted: Predicted, split: Split, choices: Choices) -> None:
+        self._sequences, self._predicted = sequences, predicted
+        self._split, self._choices = split, choices
+        self._learnt = split.learn if split.kind == "time" else split.learn.joined(split.tune)
+        self._aggregates = Aggregates(sequences, choices.spec)
+        self._boosted = self._aggregates if choices.boosted else None
 
-        shopper, moment, _ = rows(self._scored)
-        at = self._predicted.latest(shopper, moment, exactly=True)
-        scores = 1 - survival.at_days(self._predicted.survival[np.maximum(at, 0)], np.full(len(at), days))
-        return self._compare(
-            f"buy_{days}d", f"buys again within {days} days of a basket", rows, at >= 0, scores, days
+    def buys(self, days: int) -> Asked | NotAsked:
+        return self._ask(
+            f"buy_{days}d",
+            f"buys again within {days} days of a basket",
+            lambda part: questions.buys(self._sequences, part, days),
+            lambda curve, _: 1 - survival.at_days(curve, np.full(len(curve), days)),
+            exactly=True,
         )
 
-    def lapses(self) -> Comparison | None:
-        """A row per household-day: silent for the next 30 days? The latest prediction is aged to that day."""
-
-        def rows(interval: Interval) -> tuple[Array, Array, Array]:
-            return self._grid(interval.start, interval.stop - LAPSE_DAYS * DAY_MS)
-
-        shopper, moment, _ = rows(self._scored)
-        at = self._predicted.latest(shopper, moment)
-        latest = np.maximum(at, 0)
-        elapsed = (moment - self._predicted.time[latest]) / DAY_MS
-        scores = survival.conditional(
-            self._predicted.survival[latest], np.maximum(elapsed, 0), np.full(len(at), LAPSE_DAYS)
+    def lapses(self) -> Asked | NotAsked:
+        """The latest prediction is aged to the day that is asked about."""
+        return self._ask(
+            f"lapse_{LAPSE_DAYS}d",
+            f"silent for the next {LAPSE_DAYS} days, asked every {GRID_DAYS}th day",
+            lambda part: questions.lapses(self._sequences, part),
+            lambda curve, elapsed: survival.conditional(curve, elapsed, np.full(len(curve), LAPSE_DAYS)),
+            exactly=False,
         )
-        title = f"silent for the next {LAPSE_DAYS} days, asked every {GRID_DAYS}th day"
-        return self._compare(f"lapse_{LAPSE_DAYS}d", title, rows, at >= 0, scores, LAPSE_DAYS, silent=True)
 
-    def redeems(self, model: Redemption) -> Comparison | None:
-        """A row per household and campaign mailed."""
-        found = mailings(self._sequences).within(self._scored.start, self._scored.stop)
+    def redeems(self, model: Redemption) -> Asked | NotAsked:
+        """A row per household and campaign mailed; what stands beside it is the household's past rate."""
+        name, title = "redeem", f"redeems a coupon of a mailed campaign within {REDEEM_DAYS} days"
+        parts = (self._split.tune, self._split.score)
+        tuned, found = (self._mailed(part) for part in parts)
         scores = model.probability(found, self._predicted)
         known = np.isfinite(scores)
         if not known.any():
+            return NotAsked(name, title, "no campaign was mailed whose time to redeem was over")
+        usual = {MODEL: scores[known], BASELINE: model.past_rate(found)[known]}
+        usual[CONSTANT] = np.full(int(known.sum()), model.overall)
+        before = model.probability(tuned, self._predicted)
+        sure = np.isfinite(before)
+        tuning = {MODEL: before[sure], BASELINE: model.past_rate(tuned)[sure]}
+        tuning[CONSTANT] = np.full(int(sure.sum()), model.overall)
+        rows = Rows(found.shopper[known], found.time[known], found.redeemed[known])
+        titles = {BASELINE: "past redemption rate"}
+        left_out = int((~known).sum())
+        return self._asked(name, title, rows, usual, tuned.redeemed[sure], tuning, left_out, {}, titles)
+
+    def waits(self) -> AskedAmount | None:
+        """Days to the next basket, at most WAIT_DAYS: the area under the survival curve up to there."""
+        rows, past = (questions.waits(self._sequences, part) for part in (self._split.score, self._learnt))
+        at = self._predicted.latest(rows.shopper, rows.moment, exactly=True)
+        known = at >= 0
+        if not known.any() or not len(past.came):
             return None
-        return Comparison(
-            "redeem",
-            f"redeems a coupon of a mailed campaign within {REDEEM_DAYS} days",
-            metrics.binary(found.redeemed[known], scores[known]),
-            metrics.binary(found.redeemed[known], model.past_rate(found)[known]),
-            int((~known).sum()),
+        judged = Rows(*(column[known] for column in rows))
+        predicted = {MODEL: _mean_wait(self._predicted.survival[at[known]])}
+        others = beside.for_amounts(self._sequences, past, WAIT_DAYS)
+        predicted |= {name: predict(judged) for name, predict in others.items()}
+        title = f"days to the next basket, counted up to {WAIT_DAYS}"
+        return AskedAmount(
+            f"wait_{WAIT_DAYS}d", title, "days", judged.shopper, judged.came, predicted, int((~known).sum())
         )
 
-    def next_categories(self) -> HitComparison | None:
-        """A row per basket that another follows: which of five named categories are in the next one?"""
-        _, moment, position = self._baskets(self._scored.start, self._scored.stop)
-        following = position + 1
-        same = following < len(self._purchases)
-        following = np.minimum(following, len(self._purchases) - 1)
-        shopper = self._purchases.shopper[position]
-        same &= (self._purchases.shopper[following] == shopper) & (
-            self._purchases.time[following] < self._scored.stop
+    def _ask(
+        self,
+        name: str,
+        title: str,
+        rows: Callable[[Part], Rows],
+        read: Read,
+        exactly: bool,
+    ) -> Asked | NotAsked:
+        asked_of, past, tuning = rows(self._split.score), rows(self._learnt), rows(self._split.tune)
+        scores, known = self._scores(asked_of, read, exactly)
+        why = _obstacle(asked_of, past, known)
+        if why:
+            return NotAsked(name, title, why)
+        judged = Rows(*(column[known] for column in asked_of))
+        before, seen = self._scores(tuning, read, exactly)
+        tuned = Rows(*(column[seen] for column in tuning))
+        usual: dict[str, Array] = {MODEL: scores[known]}
+        chosen: dict[str, Array] = {MODEL: before[seen]}
+        others = beside.for_outcomes(self._sequences, self._boosted, past, self._choices.seed)
+        for predictor, predict in others.items():
+            usual[predictor], chosen[predictor] = predict(judged), predict(tuned)
+        versions = self._versions(judged, tuned, chosen[MODEL], scores[known], read, exactly)
+        return self._asked(name, title, judged, usual, tuned.came, chosen, int((~known).sum()), versions)
+
+    def _asked(
+        self,
+        name: str,
+        title: str,
+        rows: Rows,
+        scores: dict[str, Array],
+        came: Array,
+        before: dict[str, Array],
+        left_out: int,
+        versions: dict[str, Array],
+        titles: dict[str, str] | None = None,
+    ) -> Asked:
+        where = self._split.described()
+        thresholds = {
+            predictor: choose(came, before[predictor], self._choices.threshold, where) for predictor in scores
+        }
+        return Asked(
+            name,
+            title,
+            rows.shopper,
+            rows.came,
+            scores,
+            {predictor: said >= thresholds[predictor].value for predictor, said in scores.items()},
+            {predictor: (threshold,) for predictor, threshold in thresholds.items()},
+            left_out,
+            self._slices(rows),
+            versions,
+            titles=titles or {},
         )
-        starts, hashes = self._categories()
-        same &= starts[following + 1] > starts[following]
-        at = self._predicted.latest(shopper, moment, exactly=True)
-        keep = same & (at >= 0)
-        if not keep.any():
-            return None
-        named = self._predicted.categories[at[keep]][:, :TOP]
-        usual = self._usual(position[keep], starts, hashes)
-        bought = following[keep]
-        return HitComparison(
-            metrics.hits(_among(named, bought, starts, hashes)),
-            metrics.hits(_among(usual, bought, starts, hashes)),
-            int((same & (at < 0)).sum()),
-        )
 
-    def _compare(
-        self, name: str, title: str, rows: Any, known: Array, scores: Array, days: int, silent: bool = False
-    ) -> Comparison | None:
-        shopper, moment, _ = rows(self._scored)
-        past = rows(self._fitted_on)
-        learnt = self._within(past[0], past[1], days) ^ silent
-        if not known.any() or learnt.all() or not learnt.any():
-            return None  # nobody was predicted, or the baseline has only one outcome to learn from
-        model = baseline.fit(baseline.features(self._purchases, past[0], past[1]), learnt)
-        usual = baseline.probability(model, baseline.features(self._purchases, shopper[known], moment[known]))
-        labels = (self._within(shopper, moment, days) ^ silent)[known]
-        clipped = np.clip(scores[known], 0.0, 1.0)
-        return Comparison(
-            name, title, metrics.binary(labels, clipped), metrics.binary(labels, usual), int((~known).sum())
-        )
+    def _scores(self, rows: Rows, read: Read, exactly: bool, plain: bool = False) -> tuple[Array, Array]:
+        """The model's scores (N,), and where it had said something (N,). plain: without the release's calibration."""
+        at = self._predicted.latest(rows.shopper, rows.moment, exactly)
+        latest = np.maximum(at, 0)
+        curve = self._predicted.survival[latest]
+        if plain and self._choices.calibration is not None:
+            curve = recalibrated.as_trained(curve, self._choices.calibration)
+        elapsed = np.maximum((rows.moment - self._predicted.time[latest]) / DAY_MS, 0)
+        return np.clip(read(curve, elapsed), 0.0, 1.0), at >= 0
 
-    def _within(self, shopper: Array, moment: Array, days: int) -> Array:
-        """Whether a purchase comes after the moment and within `days`."""
-        return self._purchases.next_time(shopper, moment) <= moment + days * DAY_MS
+    def _versions(
+        self,
+        rows: Rows,
+        tuned: Rows,
+        before: Array,
+        scores: Array,
+        read: Read,
+        exactly: bool,
+    ) -> dict[str, Array]:
+        found = recalibrated.versions(tuned.came, before, scores)
+        if self._choices.calibration is not None:
+            found["as trained"] = self._scores(rows, read, exactly, plain=True)[0]
+        return found
 
-    def _baskets(self, start: int, stop: int) -> tuple[Array, Array, Array]:
-        """Shopper, moment and position of the baskets with start <= moment < stop."""
-        position = np.flatnonzero((self._purchases.time >= start) & (self._purchases.time < stop))
-        return self._purchases.shopper[position], self._purchases.time[position], position
+    def _slices(self, rows: Rows) -> dict[str, Array]:
+        seen = self._sequences.events["time"][self._sequences.bounds[rows.shopper]]
+        new = rows.moment - seen < NEW_DAYS * DAY_MS
+        return {
+            "shopper": np.where(new, f"new: first seen within {NEW_DAYS} days before", "old"),
+            "device": self._aggregates.devices(rows.shopper, rows.moment),
+            "tenth by events so far": deciles(self._aggregates.events_known(rows.shopper, rows.moment)),
+        }
 
-    def _grid(self, start: int, stop: int) -> tuple[Array, Array, Array]:
-        """Shopper and moment of household-days: every GRID_DAYS-th midnight at which the shopper has bought before."""
-        first = -(-start // DAY_MS) * DAY_MS
-        days = np.arange(first, stop + 1, GRID_DAYS * DAY_MS)
-        shopper = np.repeat(np.arange(self._purchases.n_shoppers), len(days))
-        moment = np.tile(days, self._purchases.n_shoppers)
-        bought = self._purchases.count(shopper, moment) > 0
-        return shopper[bought], moment[bought], np.flatnonzero(bought)
-
-    def _categories(self) -> tuple[Array, Array]:
-        """Distinct category hashes of every basket: starts (B+1,), hashes (K,) uint32."""
-        events = self._sequences.events
-        rows = np.flatnonzero((events["type"] == PURCHASE) & (events["category"] != 0))
-        at = self._purchases.before(self._sequences.shopper[rows], events["time"][rows])
-        pairs = np.unique((at << 32) | events["category"][rows].astype(np.int64))
-        starts = np.searchsorted(pairs >> 32, np.arange(len(self._purchases) + 1))
-        return starts, (pairs & 0xFFFFFFFF).astype(np.uint32)
-
-    def _usual(self, position: Array, starts: Array, hashes: Array) -> Array:
-        """The shopper's five most frequent categories up to each of these baskets, as hashes (N, 5)."""
-        known, codes = np.unique(hashes, return_inverse=True)
-        times = np.repeat(self._purchases.time, np.diff(starts))
-        learnt = (times >= self._fitted_on.start) & (times < self._fitted_on.stop)
-        popularity = np.bincount(codes[learnt], minlength=len(known)).astype(np.float64)
-        usual = np.zeros((len(position), min(TOP, len(known))), np.uint32)
-        owner = self._purchases.shopper[position]
-        for shopper in np.unique(owner).tolist():
-            first = int(self._purchases.first[shopper])
-            rows = np.flatnonzero(owner == shopper)
-            until = int(position[rows].max()) + 1
-            baskets = [codes[starts[basket] : starts[basket + 1]] for basket in range(first, until)]
-            ranked = baseline.frequent(baskets, popularity, usual.shape[1])
-            usual[rows] = known[ranked[position[rows] - first]]
-        return usual
+    def _mailed(self, part: Part) -> Mailings:
+        found = mailings(self._sequences).within(part.interval.start, part.interval.stop)
+        return found.rows(part.of(found.shopper))
 
 
-def _among(named: Array, baskets: Array, starts: Array, hashes: Array) -> npt.NDArray[np.bool_]:
-    """Whether each named category (N, k) is among those of its row's basket."""
-    counts = starts[baskets + 1] - starts[baskets]
-    owners = np.repeat(np.arange(len(baskets)), counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    bought = (owners << 32) | hashes[np.repeat(starts[baskets], counts) + within].astype(np.int64)
-    asked = (np.arange(len(baskets))[:, None] << 32) | named.astype(np.int64)
-    found: npt.NDArray[np.bool_] = np.isin(asked, bought) & (named != 0)
-    return found
+def _obstacle(rows: Rows, past: Rows, known: Array) -> str:
+    """Why a question cannot be put, or nothing."""
+    if not len(rows.came):
+        return "no row's time was over before the data end; score a longer interval"
+    if not known.any():
+        return f"the model said nothing at any of its {len(rows.came):,} moments"
+    if not len(past.came):
+        return "no row to learn from: no row's time was over before the training interval ended; take a longer one"
+    if past.came.all() or not past.came.any():
+        return f"all {len(past.came):,} rows to learn from have the same outcome; take a longer interval"
+    return ""
+
+
+def _mean_wait(curve: Array) -> npt.NDArray[np.float64]:
+    """Area under S (N, 13) from day 0 to WAIT_DAYS, by the trapezoid rule on whole days."""
+    days = np.arange(WAIT_DAYS + 1.0)
+    values = np.stack([survival.at_days(curve, np.full(len(curve), day)) for day in days], axis=1)
+    return np.asarray(np.trapezoid(values, days, axis=1))

@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from models import engine, release
+from models.evaluation.leakage import Check
+from models.evaluation.report import Report
+from models.featurizer import FeatureSpec
 from models.release import Card, Release
-from models.replay import archive, retained, source
+from models.replay import archive, leaks, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
-from models.replay.evaluate import evaluate
+from models.replay.evaluate import Answers, Choices, answers, judged
 from models.replay.predicted import Predicted, offline
 from models.replay.redemption import Redemption, mailings
-from models.replay.report import Report
 from models.replay.source import Interval, SourceProblem, iso
+from models.replay.splits import Part, Split, by_fold, by_time, by_user
 from schemas import avro
 from schemas.settings import Settings
 
@@ -37,7 +40,9 @@ class Job:
     """One run. interval: events read. train_until (ms): what is learnt from lies before it, what is scored from it on.
 
     topics: read what Kafka retains instead of the archive. share: of the shoppers, None = all. offsets: exactly these,
-    by partition, instead of the interval's start (topics only).
+    by partition, instead of the interval's start (topics only). split: see models/replay/splits.py; by user and by fold
+    the whole interval is both learnt from and scored, and train_until is its end. threshold: None = the best F1 before
+    what is scored.
     """
 
     settings: Settings
@@ -48,6 +53,10 @@ class Job:
     fast: bool = False
     share: float | None = None
     offsets: Offsets | None = None
+    split: str = "time"
+    folds: int = 5
+    threshold: float | None = None
+    check_leakage: bool = False
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
 
@@ -57,7 +66,14 @@ class Job:
 
     @property
     def scored(self) -> Interval:
+        """What is scored in the split by time."""
         return Interval(self.train_until, self.interval.stop)
+
+    def parts(self, sequences: Sequences) -> Split:
+        """What is learnt from and what is scored, by time or by user."""
+        if self.split == "user":
+            return by_user(sequences.users, self.interval, self.seed)
+        return by_time(self.learnt, self.scored)
 
     def build(self, keep_ids: bool = False) -> Sequences:
         """Reads the interval and groups it by shopper."""
@@ -78,34 +94,98 @@ class Job:
 
     def train(self, sequences: Sequences) -> Release:
         """Trains and writes a release under releases_uri, its metrics still empty of an evaluation."""
-        return self._write(self._trained(sequences), {})
+        return self._write(self._trained(sequences, self._learners(sequences)), {})
 
     def run(self, sequences: Sequences) -> tuple[Release, Report]:
-        """Trains, evaluates what was trained on the time after, and writes the release with its metrics."""
-        card, weights = self._trained(sequences)
-        with tempfile.TemporaryDirectory() as folder:
-            drafted = release.write(folder, card, weights)
-            report, redemption = self.evaluate(sequences, drafted)
-        metrics = {**card.metrics, "evaluation": report.to_json()}
+        """Trains, evaluates what was trained on what it has not seen, and writes the release with its metrics.
+
+        By fold it is the way of training that is evaluated; the release then learns from all shoppers.
+        """
+        report = self.cross_validate(sequences) if self.split == "kfold" else None
+        trained = self._trained(sequences, self._learners(sequences))
+        with self._drafted(trained) as drafted:
+            if report is None:
+                report, redemption = self.evaluate(sequences, drafted)
+            else:
+                predicted = self._predicted(sequences, drafted)
+                redemption = self._redemption(sequences, predicted, Part(self.interval))
+        metrics = {"evaluation": report.to_json()}
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
-        return self._write((card, weights), metrics), report
+        written = self._write(trained, metrics)
+        return written, replace(report, of=written.id)
 
     def evaluate(self, sequences: Sequences, of: Release) -> tuple[Report, Redemption | None]:
-        """Scores the whole history with the release and holds what it says of `scored` against what happened."""
-        with self._step(f"evaluate: {of.id} on {self.scored}"):
-            predicted = self._predicted(sequences, of)
-            redemption = Redemption.fit(
-                mailings(sequences).within(self.learnt.start, self.learnt.stop), predicted
+        """Scores the whole history with the release and holds what it says of the scored part against what happened."""
+        self._check_unseen(of)
+        split = self.parts(sequences)
+        checks = self._checked(sequences, split)
+        with self._step(f"evaluate: {of.id} on {split.score.interval}"):
+            found, redemption = self._asked(sequences, of, split)
+            report = judged([found], split, self.seed)
+        epochs = tuple(of.card.metrics.get("epochs", ()))
+        return replace(report, of=of.id, epochs=epochs, leakage=checks), redemption
+
+    def cross_validate(self, sequences: Sequences) -> Report:
+        """Trains a model per fold, each scored on shoppers that it has not seen; one report over all shoppers."""
+        found: list[Answers] = []
+        splits = list(by_fold(sequences.users, self.interval, self.folds, self.seed))
+        checks = self._checked(sequences, splits[0])
+        for split in splits:
+            self.say(split.about)
+            with self._drafted(self._trained(sequences, split)) as drafted:
+                found.append(self._asked(sequences, drafted, split)[0])
+        with self._step("judge all folds"):
+            report = judged(found, splits[-1], self.seed)
+        return replace(report, of=f"{self.settings.model_name}, {self.folds} folds", leakage=checks)
+
+    def _asked(self, sequences: Sequences, of: Release, split: Split) -> tuple[Answers, Redemption | None]:
+        predicted = self._predicted(sequences, of)
+        learnt = split.learn if split.kind == "time" else split.learn.joined(split.tune)
+        redemption = self._redemption(sequences, predicted, learnt)
+        choices = Choices(self.threshold, of.card.calibration, of.card.features, seed=self.seed)
+        return answers(sequences, predicted, split, redemption, choices), redemption
+
+    def _redemption(self, sequences: Sequences, predicted: Predicted, part: Part) -> Redemption | None:
+        found = mailings(sequences).within(part.interval.start, part.interval.stop)
+        return Redemption.fit(found.rows(part.of(found.shopper)), predicted)
+
+    def _checked(self, sequences: Sequences, split: Split) -> tuple[Check, ...]:
+        if not self.check_leakage:
+            return ()
+        with self._step("check for leakage"):
+            return leaks.check(sequences, split, FeatureSpec(), self.seed)
+
+    def _check_unseen(self, of: Release) -> None:
+        """SourceProblem when the release has learnt from what is to be scored."""
+        told = of.card.metrics.get("split", {"kind": "time"})
+        wanted = _split_of(self)
+        if self.split == "user" and told != wanted:
+            raise SourceProblem(
+                f"{of.id} was trained with split {told}, not {wanted}: it may have learnt from the shoppers that would be "
+                "scored; train one with `intentflow replay run --split user`, or score it by time"
             )
-            report = evaluate(sequences, predicted, self.learnt, self.scored, redemption)
-        return report, redemption
+        if self.split == "time" and of.card.data_until > iso(self.train_until):
+            raise SourceProblem(
+                f"{of.id} learnt from events until {of.card.data_until}: scoring from {iso(self.train_until)} on would score "
+                "what it has seen; set --train-until to that time or later, or choose an older release"
+            )
+
+    @contextmanager
+    def _drafted(self, trained: tuple[Card, Any]) -> Iterator[Release]:
+        """What was trained as a release in a folder that goes again."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield release.write(folder, *trained)
+
+    def _learners(self, sequences: Sequences) -> Split | None:
+        """The split whose learners and tuners are trained on; None = everybody."""
+        return self.parts(sequences) if self.split == "user" else None
 
     def _predicted(self, sequences: Sequences, of: Release) -> Predicted:
         backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
         return offline(sequences, backend, of.card.features, self.interval.start)
 
-    def _trained(self, sequences: Sequences) -> tuple[Card, Any]:
+    def _trained(self, everyone: Sequences, split: Split | None) -> tuple[Card, Any]:
         from models.replay.train import Epoch, Recipe, train
 
         recipe = Recipe().fast() if self.fast else Recipe()
@@ -116,13 +196,19 @@ class Job:
                 f"{epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
             )
 
-        with self._step(f"train: on {self.learnt}, seed {self.seed}"):
-            trained = train(sequences, self.train_until, recipe, self.seed, tell)
+        sequences, held = everyone, None
+        if split is not None and split.tune.shoppers is not None and split.score.shoppers is not None:
+            sequences, held = (
+                everyone.only(~split.score.shoppers),
+                split.tune.shoppers[~split.score.shoppers],
+            )
+        with self._step(f"train: on {self.learnt}, {len(sequences.users):,} shoppers, seed {self.seed}"):
+            trained = train(sequences, self.train_until, recipe, self.seed, tell, held)
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,
             popular=popular(sequences.before(self.train_until), set(trained.words.names)),
-            metrics={"epochs": [epoch._asdict() for epoch in trained.epochs]},
+            metrics={"epochs": [epoch._asdict() for epoch in trained.epochs], "split": _split_of(self)},
             data_from=iso(self.learnt.start),
             data_until=iso(self.learnt.stop),
             seed=self.seed,
@@ -163,6 +249,10 @@ def check_split(interval: Interval, train_until: int) -> None:
             f"--train-until {iso(train_until)} must lie within {interval}: "
             "what comes before is learnt from, the rest is scored"
         )
+
+
+def _split_of(job: Job) -> dict[str, Any]:
+    return {"kind": job.split, "seed": job.seed} if job.split == "user" else {"kind": "time"}
 
 
 def popular(sequences: Sequences, categories: set[str]) -> dict[str, tuple[str, ...]]:

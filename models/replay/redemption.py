@@ -41,7 +41,10 @@ class Mailings:
 
     def within(self, start: int, stop: int) -> "Mailings":
         """Those mailed from `start` on whose time to redeem is over by `stop` (ms)."""
-        rows = (self.time >= start) & (self.time + REDEEM_DAYS * DAY_MS <= stop)
+        return self.rows((self.time >= start) & (self.time + REDEEM_DAYS * DAY_MS <= stop))
+
+    def rows(self, rows: Array) -> "Mailings":
+        """Those chosen by a mask or by positions."""
         columns = (self.shopper, self.time, self.redeemed, self.past_mailed, self.past_redeemed)
         return Mailings(*(column[rows] for column in columns))
 

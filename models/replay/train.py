@@ -95,8 +95,12 @@ def train(
     recipe: Recipe,
     seed: int,
     tell: Callable[[Epoch], None] = lambda epoch: None,
+    held: Array | None = None,
 ) -> Trained:
-    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers."""
+    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers.
+
+    held: bool (U,), the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
+    """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(seed)
     sequences = sequences.before(until)
@@ -106,7 +110,7 @@ def train(
     network.start_from(words.hashes, words.shares)
     start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
     asked = targets(sequences, network.tasks.extra, until, recipe.features.session_gap_s)
-    trainer = _Trainer(sequences, label(sequences, words, until), asked, network, recipe, seed)
+    trainer = _Trainer(sequences, label(sequences, words, until), asked, network, recipe, seed, held)
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels, trainer.targets, network.tasks)
     return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, tasks, epochs)
@@ -121,6 +125,7 @@ class _Trainer:
         network: IntentNetwork,
         recipe: Recipe,
         seed: int,
+        held: Array | None,
     ) -> None:
         self.labels, self.targets, self.network, self._recipe = labels, targets, network, recipe
         self._rng, self._seed = np.random.default_rng(seed), seed
@@ -130,7 +135,7 @@ class _Trainer:
         if others is not None:
             network.start_extra(others.start())
         self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight, others)
-        held = self._rng.random(len(sequences.users)) < recipe.held_out
+        held = self._rng.random(len(sequences.users)) < recipe.held_out if held is None else held
         self._learnt, self._held = np.flatnonzero(~held), np.flatnonzero(held)
         if not len(self._learnt) or not len(self._held):
             raise SourceProblem(

@@ -38,7 +38,7 @@ class Demo:
     """The steps in order; each prints what it does and the command that does it outside the demo."""
 
     def __init__(self, fast: bool) -> None:
-        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 140), fast
+        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 170), fast
         self._begun = time.monotonic()
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(parents=True)
@@ -68,12 +68,13 @@ class Demo:
             self._children.stop("worker")
             self._archive("predictions and decisions")
             # Imported here: scikit-learn and its kind must not sit in memory while the replay job trains.
-            from streams.demo.quality import report
+            from streams.demo.quality import SHOWN, report
             from streams.demo.summary import show
 
-            tables = report(self._settings, START, TRAINED, LIVE, END)
+            found = report(self._settings, START, TRAINED, LIVE, END)
+            page = found.write(FOLDER / "reports" / "live")
             seconds = time.monotonic() - self._begun
-            show(self._console, self._settings, view, tables, seconds, self._children)
+            show(self._console, self._settings, view, found.tables(SHOWN), page, seconds, self._children)
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,9 +21,15 @@ EACH_KIND = 2
 
 
 def show(
-    console: Console, settings: Settings, view: View, tables: list[Table], seconds: float, children: Children
+    console: Console,
+    settings: Settings,
+    view: View,
+    tables: list[Table],
+    page: Path,
+    seconds: float,
+    children: Children,
 ) -> None:
-    """Everything after the stream has ended. tables: the report."""
+    """Everything after the stream has ended. tables: the report; page: the same with plots."""
     _speed(console, view)
     for table in tables:
         console.print(table)
@@ -33,7 +40,7 @@ def show(
         f"(MB: {parts})",
         highlight=False,
     )
-    _next(console, settings)
+    _next(console, settings, page)
 
 
 def _speed(console: Console, view: View) -> None:
@@ -79,10 +86,11 @@ def _short(payload: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _next(console: Console, settings: Settings) -> None:
+def _next(console: Console, settings: Settings, page: Path) -> None:
     user = next((row["user_id"] for row in _interventions(settings)), "1")
     table = Table(title="where to look next", box=None, title_justify="left", show_header=False)
     table.add_row("why this household", _command(settings, f"why {user}"))
+    table.add_row(str(page), "the report of the live months, in a browser")
     table.add_row("streams/app.py", "the live path on one page")
     table.add_row("deploy/policy.yaml", "what the decisions follow")
     table.add_row("docs/producing.md", "how a shop sends its own events")

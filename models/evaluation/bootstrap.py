@@ -1,0 +1,167 @@
+"""95 % intervals by resampling shoppers: rows of a shopper are not independent, so that resampling rows would be too sure.
+
+A resample is a weight per shopper. Most figures are functions of sums over rows, so that one product of weights with the
+shoppers' sums gives them for all resamples; AUC and average precision take a pass over the sorted rows per resample, and
+fewer resamples where there are many rows. All predictors of a question share the resamples: differences are paired.
+(Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapters 8 and 13; Field & Welsh, "Bootstrapping clustered
+data", JRSS B 69, 2007.)
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.metrics import BINS, bin_of
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 1000
+RANKED_LEAST = 200  # resamples that AUC and average precision get at least
+RANKED_WORK = 10_000_000  # rows times resamples that they may cost beyond
+_CHUNK = 4_000_000  # weights held at a time
+_CERTAIN = float(
+    np.finfo(float).eps
+)  # how scikit-learn cuts probabilities, or one sure mistake would be infinite
+
+
+class Range(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+class Statistic(Protocol):
+    """Figures of one predictor under weights of shoppers."""
+
+    def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
+        """By name, each (r,), for weights (r, U); figures that are costly only for the first `ranked`, else NaN."""
+
+
+class Resamples:
+    """`count` draws, with replacement, of as many shoppers as there are among the rows. One seed, one result."""
+
+    def __init__(self, shopper: Array, count: int = RESAMPLES, seed: int = 0) -> None:
+        """shopper: (N,), whose each row is."""
+        users, self.code = np.unique(shopper, return_inverse=True)
+        self.shoppers, self.count, self._seed = len(users), count, seed
+        self.ranked = min(count, max(RANKED_LEAST, RANKED_WORK // max(len(shopper), 1)))
+
+    def weights(self) -> Iterator[Floats]:
+        """How often each shopper was drawn, (r, U) at a time, `count` in all."""
+        rng, left = np.random.default_rng(self._seed), self.count
+        most = max(1, _CHUNK // max(self.shoppers, 1))
+        while left:
+            rows = min(most, left)
+            drawn = rng.integers(0, self.shoppers, (rows, self.shoppers), np.int32)
+            place = drawn + np.arange(rows)[:, None] * self.shoppers
+            yield np.bincount(place.ravel(), minlength=rows * self.shoppers).reshape(rows, -1).astype(float)
+            left -= rows
+
+    def sums(self, columns: Array) -> Floats:
+        """Sums (U, m) over each shopper's rows, of columns (N, m)."""
+        return np.stack([np.bincount(self.code, column, self.shoppers) for column in columns.T], axis=1)
+
+    def draw(self, statistics: dict[str, Statistic]) -> dict[str, dict[str, Floats]]:
+        """Every statistic on the same resamples: by its name and the figure's, (count,)."""
+        parts: dict[str, list[dict[str, Floats]]] = {name: [] for name in statistics}
+        ranked = self.ranked
+        for weights in self.weights():
+            for name, statistic in statistics.items():
+                parts[name].append(statistic(weights, min(ranked, len(weights))))
+            ranked -= min(ranked, len(weights))
+        return {
+            name: {figure: np.concatenate([part[figure] for part in found]) for figure in found[0]}
+            for name, found in parts.items()
+        }
+
+
+class YesNo:
+    """Figures of probabilities and decisions: names as in `metrics.Binary` and `metrics.Decided`."""
+
+    def __init__(self, resamples: Resamples, labels: Array, scores: Array, said: Array) -> None:
+        """labels, said: bool (N,); scores: probabilities (N,)."""
+        came, sure = labels.astype(float), np.clip(scores, _CERTAIN, 1 - _CERTAIN)
+        loss = -np.where(labels, np.log(sure), np.log1p(-sure))
+        apart = np.zeros((len(came), BINS))
+        apart[np.arange(len(came)), bin_of(scores)] = scores - came
+        cells = (labels & said, ~labels & said, labels & ~said)
+        columns = (np.ones(len(came)), loss, (scores - came) ** 2, *cells)
+        self._sums = resamples.sums(np.column_stack([*columns, apart]))
+        self._ranked = _Ranked(resamples.code, labels, scores)
+
+    def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
+        rows, loss, square, tp, fp, fn, *apart = (weights @ self._sums).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = {
+                "log_loss": loss / rows,
+                "brier": square / rows,
+                "ece": np.abs(apart).sum(axis=0) / rows,
+                "accuracy": (rows - fp - fn) / rows,
+                "precision": tp / (tp + fp),
+                "recall": tp / (tp + fn),
+                "f1": 2 * tp / (2 * tp + fp + fn),
+            }
+        return {**self._ranked(weights, ranked), **found}
+
+
+class _Ranked:
+    """AUC and average precision under weights; rows of equal scores stand together, as one step of the curves."""
+
+    def __init__(self, code: Array, labels: Array, scores: Array) -> None:
+        order = np.argsort(-scores, kind="stable")
+        self._code, self._came = code[order], labels[order].astype(float)
+        self._ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+
+    def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
+        found = np.full((2, len(weights)), np.nan)
+        for at in range(ranked):
+            found[:, at] = self._one(weights[at])
+        return {"auc": found[0], "average_precision": found[1]}
+
+    def _one(self, weights: Array) -> tuple[float, float]:
+        weight = weights[self._code]
+        drawn = np.cumsum(weight)[self._ends]
+        true = np.cumsum(weight * self._came)[self._ends]
+        false = drawn - true
+        if not true[-1] or not false[-1]:
+            return np.nan, np.nan
+        gained, lost = np.diff(true, prepend=0.0), np.diff(false, prepend=0.0)
+        area = (lost * (true - gained / 2)).sum() / (true[-1] * false[-1])
+        precision = (gained * true / np.maximum(drawn, 1.0)).sum() / true[-1]
+        return float(area), float(precision)
+
+
+class Means:
+    """Plain means of values per row, by name; `roots` adds square roots of some of them."""
+
+    def __init__(
+        self, resamples: Resamples, values: dict[str, Array], roots: dict[str, str] | None = None
+    ) -> None:
+        """values: (N,) by name. roots: new name -> the name whose root it is."""
+        self._names, self._roots = tuple(values), roots or {}
+        rows = np.ones(len(resamples.code))
+        self._sums = resamples.sums(np.column_stack([rows, *values.values()]).astype(float))
+
+    def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
+        rows, *totals = (weights @ self._sums).T
+        found = {name: total / rows for name, total in zip(self._names, totals, strict=True)}
+        return found | {name: np.sqrt(found[of]) for name, of in self._roots.items()}
+
+
+def spread(figure: str, value: float | None, draws: Floats) -> Range | None:
+    """The interval of a figure from its draws; None where it has no value, or hardly a draw has one.
+
+    Percentiles of the draws. The ECE of a resample is too high by about as much as that of the sample itself, so that its
+    interval is mirrored at the value (the "basic" one) and cut at 0.
+    """
+    drawn = draws[np.isfinite(draws)]
+    if value is None or len(drawn) < RANKED_LEAST // 2:
+        return None
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    if figure == "ece":
+        low, high = max(2 * value - high, 0.0), max(2 * value - low, 0.0)
+    return Range(float(low), float(high))

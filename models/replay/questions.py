@@ -1,0 +1,71 @@
+"""Which rows a question is asked on, and what came of each: only rows whose horizon is over within the interval.
+
+A row whose horizon is not over is no row: its outcome is not known, which is something else than "did not happen".
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.replay.dataset import Sequences
+from models.replay.history import DAY_MS
+from models.replay.splits import Part
+
+Array = npt.NDArray[Any]
+
+BUY_DAYS = (3, 7, 30)
+LAPSE_DAYS = 30
+GRID_DAYS = 7  # household-days: every 7th day at 00:00 UTC
+WAIT_DAYS = 30
+
+
+class Rows(NamedTuple):
+    """shopper int (N,), moment ms (N,), came: bool (N,), or the amount (N,)."""
+
+    shopper: Array
+    moment: Array
+    came: Array
+
+
+def buys(sequences: Sequences, part: Part, days: int) -> Rows:
+    """A row per basket: does the shopper buy again within `days`?"""
+    shopper, moment, _ = baskets(sequences, part, days)
+    return Rows(shopper, moment, _within(sequences, shopper, moment, days))
+
+
+def lapses(sequences: Sequences, part: Part) -> Rows:
+    """A row per household-day, every GRID_DAYS-th midnight from the first basket on: silent for the next LAPSE_DAYS?"""
+    shopper, moment = _grid(sequences, part)
+    return Rows(shopper, moment, ~_within(sequences, shopper, moment, LAPSE_DAYS))
+
+
+def waits(sequences: Sequences, part: Part) -> Rows:
+    """A row per basket: days to the next one, at most WAIT_DAYS."""
+    shopper, moment, _ = baskets(sequences, part, WAIT_DAYS)
+    days = sequences.purchases.days_to_next(shopper, moment, part.interval.stop)
+    return Rows(shopper, moment, np.minimum(days, float(WAIT_DAYS)))
+
+
+def baskets(sequences: Sequences, part: Part, days: int = 0) -> tuple[Array, Array, Array]:
+    """Shopper, moment and position of the part's baskets that lie `days` or more before its end."""
+    purchases, interval = sequences.purchases, part.interval
+    inside = (purchases.time >= interval.start) & (purchases.time < interval.stop - days * DAY_MS)
+    position = np.flatnonzero(inside & part.of(purchases.shopper))
+    return purchases.shopper[position], purchases.time[position], position
+
+
+def _within(sequences: Sequences, shopper: Array, moment: Array, days: int) -> npt.NDArray[np.bool_]:
+    """Whether a purchase comes after the moment and within `days`."""
+    return np.asarray(sequences.purchases.next_time(shopper, moment) <= moment + days * DAY_MS)
+
+
+def _grid(sequences: Sequences, part: Part) -> tuple[Array, Array]:
+    purchases = sequences.purchases
+    first = -(-part.interval.start // DAY_MS) * DAY_MS
+    days = np.arange(first, part.interval.stop - LAPSE_DAYS * DAY_MS + 1, GRID_DAYS * DAY_MS)
+    everyone = np.arange(purchases.n_shoppers)
+    everyone = everyone[part.of(everyone)]
+    shopper, moment = np.repeat(everyone, len(days)), np.tile(days, len(everyone))
+    bought = purchases.count(shopper, moment) > 0
+    return shopper[bought], moment[bought]
