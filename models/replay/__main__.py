@@ -3,26 +3,46 @@
 import argparse
 import re
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 from rich.console import Console
 
 from models import promotion
+from models.records import recording
 from models.release import Release, ReleaseProblem
+from models.replay import recipes, search
 from models.replay.backfill import backfill
 from models.replay.job import Job, check_split
+from models.replay.recipes import RecipeProblem
 from models.replay.report import Report
 from models.replay.source import Interval, SourceProblem, moment
+from models.search.space import SpaceProblem
+from models.search.study import SearchProblem
 from schemas.kafka import BrokerAway, BrokerRefuses
 from schemas.settings import Settings, SettingsError
 
 DAY_MS = int(timedelta(days=1).total_seconds() * 1000)
 HISTORY_DAYS = 365
+RECORDED = ("train", "run", "search")
+# Problems whose message is meant for the user.
+WORDED = (
+    SettingsError,
+    SourceProblem,
+    ReleaseProblem,
+    BrokerAway,
+    BrokerRefuses,
+    RecipeProblem,
+    SpaceProblem,
+    SearchProblem,
+)
 EXAMPLES = """examples:
   intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --promote
       learn from January to July, evaluate on August and September, write a release and have workers use it
   intentflow replay evaluate --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --release ID
       the same report for a release that is there
+  intentflow replay search --from 2017-01-01 --to 2017-08-01 --space space.yaml --study first --minutes 60
+      try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
       score September again with the promoted release, into the topic predictions-backfill-september
 
@@ -50,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         if name in ("train", "run"):
             verb.add_argument("--promote", action="store_true", help="have workers use the release")
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
+            verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
         if name in ("evaluate", "backfill"):
             verb.add_argument("--release", help="id of the release; default: the promoted one")
         if name == "backfill":
@@ -58,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
                 "--state-from",
                 help=f"begin of the history that builds state; default: {HISTORY_DAYS} days before",
             )
+    _interval(search.add(verbs), split=False)
     return top
 
 
@@ -94,7 +116,8 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         check_split(interval, until)
     fast = bool(getattr(given, "fast", False))
     spans = offsets(given.offsets, given.topics)
-    return Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans)
+    recipe = recipes.read(given.recipe) if getattr(given, "recipe", None) else None
+    return Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans, recipe)
 
 
 def offsets(texts: list[str] | None, topics: bool) -> dict[int, tuple[int, int]] | None:
@@ -131,6 +154,17 @@ def _show(report: Report) -> None:
 
 def _run(given: argparse.Namespace, settings: Settings) -> None:
     job = _job(given, settings)
+    if given.verb in RECORDED:
+        with recording(settings, given.verb) as record:
+            _work(given, settings, replace(job, record=record))
+    else:
+        _work(given, settings, job)
+
+
+def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
+    if given.verb == "search":
+        search.run(given, job)
+        return
     sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":
         _show(job.evaluate(sequences, _release(given, settings))[0])
@@ -158,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         _run(given, Settings.load())
-    except (SettingsError, SourceProblem, ReleaseProblem, BrokerAway, BrokerRefuses, OSError) as problem:
+    except (*WORDED, OSError) as problem:
         print(f"intentflow replay: {problem}", file=sys.stderr)
         return 1
     return 0

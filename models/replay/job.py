@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models import engine, release
+from models.records import Record
 from models.release import Card, Release
 from models.replay import archive, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
@@ -25,6 +26,9 @@ from models.replay.report import Report
 from models.replay.source import Interval, SourceProblem, iso
 from schemas import avro
 from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from models.replay.train import Epoch, Recipe
 
 Say = Callable[[str], None]
 Offsets = dict[int, tuple[int, int]]
@@ -37,7 +41,8 @@ class Job:
     """One run. interval: events read. train_until (ms): what is learnt from lies before it, what is scored from it on.
 
     topics: read what Kafka retains instead of the archive. share: of the shoppers, None = all. offsets: exactly these,
-    by partition, instead of the interval's start (topics only).
+    by partition, instead of the interval's start (topics only). recipe: instead of the default one. record: where the run
+    is recorded.
     """
 
     settings: Settings
@@ -48,6 +53,8 @@ class Job:
     fast: bool = False
     share: float | None = None
     offsets: Offsets | None = None
+    recipe: "Recipe | None" = None
+    record: Record = field(default_factory=Record)
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
 
@@ -87,6 +94,7 @@ class Job:
             drafted = release.write(folder, card, weights)
             report, redemption = self.evaluate(sequences, drafted)
         metrics = {**card.metrics, "evaluation": report.to_json()}
+        self.record.figures(report.to_json()["tasks"])
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
         return self._write((card, weights), metrics), report
@@ -105,12 +113,21 @@ class Job:
         backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
         return offline(sequences, backend, of.card.features, self.interval.start)
 
+    def chosen(self) -> "Recipe":
+        """How to train: the recipe given, or the default one."""
+        from models.replay.train import Recipe
+
+        recipe = self.recipe or Recipe()
+        return recipe.fast() if self.fast else recipe
+
     def _trained(self, sequences: Sequences) -> tuple[Card, Any]:
-        from models.replay.train import Epoch, Recipe, train
+        from models.replay.train import train
 
-        recipe = Recipe().fast() if self.fast else Recipe()
+        recipe = self.chosen()
+        self.record.parameters({"recipe": asdict(recipe), "seed": self.seed, "learnt": str(self.learnt)})
 
-        def tell(epoch: Epoch) -> None:
+        def tell(epoch: "Epoch") -> None:
+            self.record.epoch(epoch)
             self.say(
                 f"  epoch {epoch.number}/{recipe.epochs}: loss {epoch.train_loss:.4f}, on held-out shoppers "
                 f"{epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
@@ -139,6 +156,7 @@ class Job:
         written = release.write(
             self.settings.releases_uri, replace(card, metrics={**card.metrics, **metrics}), weights
         )
+        self.record.release(written)
         self.say(f"release {written.id} in {written.uri}")
         return written
 
