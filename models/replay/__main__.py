@@ -11,7 +11,7 @@ from rich.console import Console
 from models import promotion
 from models.records import recording
 from models.release import Release, ReleaseProblem
-from models.replay import recipes, search
+from models.replay import drift, recipes, search
 from models.replay.backfill import backfill
 from models.replay.job import Job, check_split
 from models.replay.recipes import RecipeProblem
@@ -43,6 +43,8 @@ EXAMPLES = """examples:
       the same report for a release that is there
   intentflow replay search --from 2017-01-01 --to 2017-08-01 --space space.yaml --study first --minutes 60
       try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
+  intentflow replay drift --from 2017-09-01 --to 2017-11-01
+      is what the promoted release sees and says still what it saw and said in training?
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
       score September again with the promoted release, into the topic predictions-backfill-september
 
@@ -72,15 +74,23 @@ def parser() -> argparse.ArgumentParser:
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
             verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
         if name in ("evaluate", "backfill"):
-            verb.add_argument("--release", help="id of the release; default: the promoted one")
+            _of_release(verb, history=name == "backfill")
         if name == "backfill":
             verb.add_argument("--id", required=True, help="names the topic predictions-backfill-<id>")
-            verb.add_argument(
-                "--state-from",
-                help=f"begin of the history that builds state; default: {HISTORY_DAYS} days before",
-            )
     _interval(search.add(verbs), split=False)
+    measured = drift.add(verbs)
+    _interval(measured, split=False)
+    _of_release(measured, history=True)
     return top
+
+
+def _of_release(verb: argparse.ArgumentParser, history: bool) -> None:
+    verb.add_argument("--release", help="id of the release; default: the promoted one")
+    if history:
+        verb.add_argument(
+            "--state-from",
+            help=f"begin of the history that builds state; default: {HISTORY_DAYS} days before",
+        )
 
 
 def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
@@ -105,7 +115,7 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
 
 def _job(given: argparse.Namespace, settings: Settings) -> Job:
     start = given.start
-    if given.verb == "backfill":
+    if "state_from" in given:
         history = moment(given.start) - HISTORY_DAYS * DAY_MS
         first = moment(given.state_from) if given.state_from else history
         interval = Interval(first, moment(given.stop))
@@ -164,6 +174,9 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
 def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
     if given.verb == "search":
         search.run(given, job)
+        return
+    if given.verb == "drift":
+        drift.run(given, job, _release(given, settings))
         return
     sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":

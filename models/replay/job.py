@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import engine, release
+from models.drift import reference
 from models.records import Record
 from models.release import Card, Release
 from models.replay import archive, retained, source
@@ -85,19 +86,22 @@ class Job:
 
     def train(self, sequences: Sequences) -> Release:
         """Trains and writes a release under releases_uri, its metrics still empty of an evaluation."""
-        return self._write(self._trained(sequences), {})
+        trained = self._trained(sequences)
+        with self._drafted(trained) as drafted:
+            beside = self._reference(sequences, drafted)
+        return self._write(trained, {}, beside)
 
     def run(self, sequences: Sequences) -> tuple[Release, Report]:
         """Trains, evaluates what was trained on the time after, and writes the release with its metrics."""
         card, weights = self._trained(sequences)
-        with tempfile.TemporaryDirectory() as folder:
-            drafted = release.write(folder, card, weights)
+        with self._drafted((card, weights)) as drafted:
             report, redemption = self.evaluate(sequences, drafted)
+            beside = self._reference(sequences, drafted)
         metrics = {**card.metrics, "evaluation": report.to_json()}
         self.record.figures(report.to_json()["tasks"])
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
-        return self._write((card, weights), metrics), report
+        return self._write((card, weights), metrics, beside), report
 
     def evaluate(self, sequences: Sequences, of: Release) -> tuple[Report, Redemption | None]:
         """Scores the whole history with the release and holds what it says of `scored` against what happened."""
@@ -151,11 +155,24 @@ class Job:
         )
         return card, trained.weights
 
-    def _write(self, trained: tuple[Card, Any], metrics: dict[str, Any]) -> Release:
+    @contextmanager
+    def _drafted(self, trained: tuple[Card, Any]) -> Iterator[Release]:
+        """What was trained as a release that goes again: to be scored with before it is written."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield release.write(folder, *trained)
+
+    def _reference(self, sequences: Sequences, drafted: Release) -> dict[str, bytes]:
+        """The file that drift is measured against."""
+        with self._step("reference: distributions of features and scores"):
+            backend = engine.load(drafted.uri, "onnx", "cpu", self.settings.engine_threads)
+            learnt = sequences.before(self.train_until)
+            found = reference.sample(learnt, backend, drafted.card.features, reference.window(self.learnt))
+        return {reference.REFERENCE_FILE: reference.to_json(reference.describe(found, backend.tasks))}
+
+    def _write(self, trained: tuple[Card, Any], metrics: dict[str, Any], beside: dict[str, bytes]) -> Release:
         card, weights = trained
-        written = release.write(
-            self.settings.releases_uri, replace(card, metrics={**card.metrics, **metrics}), weights
-        )
+        card = replace(card, metrics={**card.metrics, **metrics})
+        written = release.write(self.settings.releases_uri, card, weights, beside=beside)
         self.record.release(written)
         self.say(f"release {written.id} in {written.uri}")
         return written

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def train(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+def train(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The command that trains a small release on an archive of 30 shoppers."""
     for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
         monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
     write(Path(settings.archive_uri), rows(shoppers=30, days=50))
     (tmp_path / "base.yaml").write_text(BASE)
-    yield ["train", *INTERVAL, "--train-until", "2017-02-01", "--recipe", str(tmp_path / "base.yaml")]
+    return ["train", *INTERVAL, "--train-until", "2017-02-01", "--recipe", str(tmp_path / "base.yaml")]
 
 
 def test_a_run_keeps_parameters_losses_and_the_release(
@@ -123,7 +122,7 @@ class DyingServer:
         return call
 
 
-def test_a_server_that_dies_is_asked_once_more_and_then_left_alone(tmp_path: Path) -> None:
+def test_a_server_that_dies_is_not_asked_again(tmp_path: Path) -> None:
     said: list[str] = []
     client = DyingServer()
     run = type("Run", (), {"info": type("Info", (), {"run_id": "1", "experiment_id": "1"})})
