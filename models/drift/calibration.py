@@ -17,9 +17,7 @@ from models.replay.history import DAY_MS, Purchases
 
 Array = npt.NDArray[Any]
 
-FAR = (
-    0.1  # relative difference of observed and expected that counts as drift, when chance does not explain it
-)
+FAR = 0.1  # share of what was expected
 _Z95 = 1.96
 
 
@@ -27,8 +25,8 @@ _Z95 = 1.96
 class Matured:
     """One task. rows: whose horizon ended. expected, observed: mean score, and share that came true.
 
-    low, high: 95 % interval of observed - expected. verdict: steady, look (chance does not explain the difference), drift
-    (and it is above FAR of what was expected).
+    low, high: 95 % interval of observed - expected. verdict: steady; look: chance does not explain the difference;
+    drift: nor that it is above FAR of what was expected.
     """
 
     task: str
@@ -59,6 +57,6 @@ def matured(task: str, scores: Array, happened: Array, shopper: Array) -> Mature
     error = float(np.sqrt((np.bincount(at, weights=apart) ** 2).sum())) / len(apart)
     gap, expected = float(apart.mean()), float(scores.mean())
     low, high = gap - _Z95 * error, gap + _Z95 * error
-    by_chance = low <= 0 <= high
-    verdict = "steady" if by_chance else "drift" if abs(gap) > FAR * expected else "look"
+    least = max(low, -high, 0.0)  # difference that chance leaves
+    verdict = "steady" if not least else "drift" if least > FAR * expected else "look"
     return Matured(task, len(scores), expected, float(happened.mean()), low, high, verdict)

@@ -19,13 +19,16 @@ from models.replay.source import Interval
 Array = npt.NDArray[Any]
 
 VERDICTS = ("steady", "look", "drift")  # from good to bad
-GROWING = ("log_events", "log_sessions", "log_tenure")  # grow with every day: shown, and not judged
+GROWING = ("log_events", "log_sessions", "log_tenure")  # with every day: shown, and not judged
 SERIES_ROWS = 20_000  # of a series that ADWIN walks through, evenly thinned
 
 
 @dataclass(frozen=True)
 class Shift:
-    """One column. psi; noise: what psi exceeds in 5 % of cases by chance. ks, p: None for columns without order."""
+    """One column. psi; noise: what psi exceeds in 5 % of cases by chance. ks, p: None for columns without order.
+
+    verdict: steady, look, drift, by psi alone (ks shows where a shift is that bins hide); grows: not judged.
+    """
 
     name: str
     kind: str
@@ -60,7 +63,7 @@ class Drift:
     def verdict(self) -> str:
         grave = [one.verdict for one in self.shifts if one.kind == "score"]
         grave += [one.verdict for one in self.calibration]
-        moved = any(one.verdict != "steady" for one in self.shifts) or bool(self.changes)
+        moved = any(one.verdict in ("look", "drift") for one in self.shifts) or bool(self.changes)
         return max([*grave, "look" if moved else "steady"], key=VERDICTS.index)
 
 
@@ -98,8 +101,8 @@ def shift(column: Column, found: Sample, each: Array) -> Shift:
         distance = ks.compare(np.array(column.points, np.float32), values[each], column.shoppers)
     value = psi.psi(np.array(column.counts), now)
     noise = psi.noise(len(now), column.shoppers, len(each))
-    beyond = value > noise and column.name not in GROWING
-    verdict = "drift" if beyond and value > psi.DRIFT else "look" if beyond and value > psi.LOOK else "steady"
+    verdict = "drift" if value > psi.DRIFT else "look" if value > psi.LOOK else "steady"
+    verdict = "grows" if column.name in GROWING else verdict if value > noise else "steady"
     return Shift(
         column.name,
         column.kind,

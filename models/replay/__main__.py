@@ -11,7 +11,7 @@ from rich.console import Console
 from models import promotion
 from models.records import recording
 from models.release import Release, ReleaseProblem
-from models.replay import drift, recipes, search
+from models.replay import drift, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.job import Job, check_split
 from models.replay.recipes import RecipeProblem
@@ -45,6 +45,8 @@ EXAMPLES = """examples:
       try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
   intentflow replay drift --from 2017-09-01 --to 2017-11-01
       is what the promoted release sees and says still what it saw and said in training?
+  intentflow replay retrain --every 1d --when-drift
+      look every day, train when it has drifted, have workers use what is not worse
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
       score September again with the promoted release, into the topic predictions-backfill-september
 
@@ -73,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
             verb.add_argument("--promote", action="store_true", help="have workers use the release")
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
             verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
+            verb.add_argument("--warm", metavar="RELEASE", help="go on from the weights of this release")
         if name in ("evaluate", "backfill"):
             _of_release(verb, history=name == "backfill")
         if name == "backfill":
@@ -81,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     measured = drift.add(verbs)
     _interval(measured, split=False)
     _of_release(measured, history=True)
+    retrain.add(verbs)
     return top
 
 
@@ -127,7 +131,8 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
     fast = bool(getattr(given, "fast", False))
     spans = offsets(given.offsets, given.topics)
     recipe = recipes.read(given.recipe) if getattr(given, "recipe", None) else None
-    return Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans, recipe)
+    job = Job(settings, interval, until, given.seed, given.topics, fast, given.share, spans, recipe)
+    return replace(job, warm=promotion.find(settings, given.warm)) if getattr(given, "warm", None) else job
 
 
 def offsets(texts: list[str] | None, topics: bool) -> dict[int, tuple[int, int]] | None:
@@ -163,6 +168,9 @@ def _show(report: Report) -> None:
 
 
 def _run(given: argparse.Namespace, settings: Settings) -> None:
+    if given.verb == "retrain":
+        retrain.run(given, settings, WORDED)
+        return
     job = _job(given, settings)
     if given.verb in RECORDED:
         with recording(settings, given.verb) as record:

@@ -17,6 +17,7 @@ from models import engine
 from models.drift import psi, record, reference
 from models.drift.measure import Drift, measure, summary
 from models.release import Release
+from models.replay.dataset import Sequences
 from models.replay.job import Job
 from models.replay.source import Interval, iso
 
@@ -34,7 +35,8 @@ def add(verbs: Any) -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace, job: Job, of: Release) -> Drift:
     """Measures, prints, publishes. Raises ReleaseProblem or SourceProblem."""
-    found = of_release(job, of, Interval.between(given.start, given.stop))
+    reference.read(of)  # before anything is read that takes long
+    found = of_release(job, of, Interval.between(given.start, given.stop), job.build())
     console = Console(width=None if sys.stdout.isatty() else 140)
     for table in tables(found):
         console.print(table)
@@ -48,10 +50,9 @@ def run(given: argparse.Namespace, job: Job, of: Release) -> Drift:
     return found
 
 
-def of_release(job: Job, of: Release, interval: Interval) -> Drift:
-    """The drift over `interval`; the job's own interval begins earlier, so that shoppers have their history."""
+def of_release(job: Job, of: Release, interval: Interval, sequences: Sequences) -> Drift:
+    """The drift over `interval`; the sequences begin earlier, so that shoppers have their history."""
     columns = reference.read(of)
-    sequences = job.build()
     backend = engine.load(of.uri, "onnx", "cpu", job.settings.engine_threads)
     found = reference.sample(sequences, backend, of.card.features, interval)
     return measure(of.id, columns, found, sequences, backend.tasks, interval)

@@ -43,7 +43,7 @@ class Job:
 
     topics: read what Kafka retains instead of the archive. share: of the shoppers, None = all. offsets: exactly these,
     by partition, instead of the interval's start (topics only). recipe: instead of the default one. record: where the run
-    is recorded.
+    is recorded. warm: the release whose weights training goes on from.
     """
 
     settings: Settings
@@ -56,6 +56,7 @@ class Job:
     offsets: Offsets | None = None
     recipe: "Recipe | None" = None
     record: Record = field(default_factory=Record)
+    warm: Release | None = None
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
 
@@ -128,7 +129,14 @@ class Job:
         from models.replay.train import train
 
         recipe = self.chosen()
-        self.record.parameters({"recipe": asdict(recipe), "seed": self.seed, "learnt": str(self.learnt)})
+        self.record.parameters(
+            {
+                "recipe": asdict(recipe),
+                "seed": self.seed,
+                "learnt": str(self.learnt),
+                "warm": self.warm.id if self.warm else "",
+            }
+        )
 
         def tell(epoch: "Epoch") -> None:
             self.record.epoch(epoch)
@@ -138,12 +146,15 @@ class Job:
             )
 
         with self._step(f"train: on {self.learnt}, seed {self.seed}"):
-            trained = train(sequences, self.train_until, recipe, self.seed, tell)
+            trained = train(sequences, self.train_until, recipe, self.seed, tell, self.warm)
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,
             popular=popular(sequences.before(self.train_until), set(trained.words.names)),
-            metrics={"epochs": [epoch._asdict() for epoch in trained.epochs]},
+            metrics={
+                "epochs": [epoch._asdict() for epoch in trained.epochs],
+                **({"warm_from": self.warm.id} if self.warm else {}),
+            },
             data_from=iso(self.learnt.start),
             data_until=iso(self.learnt.stop),
             seed=self.seed,

@@ -20,12 +20,14 @@ from torch import Tensor
 from models.architecture import Architecture, Calibration, Weights
 from models.featurizer import Features, FeatureSpec
 from models.network import IntentNetwork, weights_of
+from models.release import Release
 from models.replay import calibrate
 from models.replay.dataset import Sequences
 from models.replay.labels import Labels, Vocabulary, label, vocabulary
 from models.replay.losses import Losses
 from models.replay.source import SourceProblem
 from models.replay.tastes import directions, start_memory
+from models.replay.warm import words_of
 
 Array = npt.NDArray[Any]
 
@@ -89,15 +91,22 @@ def train(
     recipe: Recipe,
     seed: int,
     tell: Callable[[Epoch], None] = lambda epoch: None,
+    warm: Release | None = None,
 ) -> Trained:
-    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers."""
+    """Learns from the events before `until` (ms) and what is known by then; warm: on from that release's weights.
+
+    Raises SourceProblem for too few shoppers, or for a release whose weights do not fit.
+    """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(seed)
     sequences = sequences.before(until)
-    words = vocabulary(sequences, recipe.categories)
+    words = words_of(warm, sequences, recipe) if warm else vocabulary(sequences, recipe.categories)
     network = IntentNetwork(recipe.features, recipe.architecture, len(words.names))
-    network.start_from(words.hashes, words.shares)
-    start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
+    if warm:
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in warm.weights().items()})
+    else:
+        network.start_from(words.hashes, words.shares)
+        start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
     trainer = _Trainer(sequences, label(sequences, words, until), network, recipe, seed)
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels)
