@@ -12,10 +12,9 @@ from torch import Tensor
 from models import survival
 from models.architecture import Weights
 from models.engine import TOP, Floats, Ints, Scores, offered
-from models.network import network_from
+from models.network import network_from, scores_of
 from models.release import Release
 from models.serving import PRECISIONS, serving
-from models.tasks import MOST_LOG
 
 if TYPE_CHECKING:
     from models.resident import Resident
@@ -81,7 +80,11 @@ class EngineTorch:
         logits = self._network.heads(self._put(trunk))
         curve = torch.exp(-torch.cumsum(torch.nn.functional.softplus(logits.hazard), 1))
         tasks = torch.cat(
-            [curve[:, self._columns] * self._signs + self._shifts, self._others(logits.extra)], 1
+            [
+                curve[:, self._columns] * self._signs + self._shifts,
+                scores_of(logits.extra, self._network.tasks),
+            ],
+            1,
         )
         shares = torch.softmax(logits.category, 1)[:, : self._offered]
         best = torch.topk(shares, min(TOP, self._offered), dim=1)
@@ -91,11 +94,6 @@ class EngineTorch:
             best.indices.to(torch.int32).cpu().numpy(),
             best.values.cpu().numpy(),
         )
-
-    def _others(self, logits: Tensor) -> Tensor:
-        """Scores (N, K) of the tasks that are not read off the curve."""
-        chances, amounts, types = torch.split(logits, self._network.tasks.sizes, 1)
-        return torch.cat([chances.sigmoid(), amounts.clamp(max=MOST_LOG).exp(), types.softmax(1)], 1)
 
     def _put(self, array: np.ndarray) -> Tensor:
         return self.serving.put(array)

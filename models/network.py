@@ -23,7 +23,7 @@ from models.families.trunk import trunk
 from models.featurizer import FeatureSpec, bucket
 from models.recall import Recall
 from models.survival import SURVIVAL_DAYS, TASKS
-from models.tasks import split
+from models.tasks import MOST_LOG, Split, split
 
 MEMORY_GAIN = 8.0  # logit of a category that the memory holds alone; training goes on from there
 
@@ -187,6 +187,12 @@ class IntentNetwork(nn.Module):
             seen.append(memory)
         states = torch.cat(seen)
         return states[:, :-1] / states[:, -1:].clamp(min=LEAST_WEIGHT), torch.cat([memory, *reversed(ended)])
+
+
+def scores_of(logits: Tensor, kinds: Split) -> Tensor:
+    """Scores (N, K) of logits (N, K) of the tasks that are not read off the survival curve."""
+    chances, amounts, types = torch.split(logits, kinds.sizes, 1)
+    return torch.cat([chances.sigmoid(), amounts.clamp(max=MOST_LOG).exp(), types.softmax(1)], 1)
 
 
 def weights_of(network: IntentNetwork) -> Weights:

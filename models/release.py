@@ -79,6 +79,15 @@ class Release:
             )
         return safetensors.numpy.load(data)
 
+    def beside(self, name: str) -> bytes | None:
+        """Another file of the release's folder; None when it has no such file."""
+        fs, folder = fsspec.url_to_fs(self.uri)
+        try:
+            data: bytes = fs.cat_file(posixpath.join(folder, name))
+            return data
+        except FileNotFoundError:
+            return None
+
     @property
     def category_hashes(self) -> npt.NDArray[np.uint32]:
         """Hash of each category as EVENT holds it, (C,); OTHER has 0."""
@@ -87,8 +96,14 @@ class Release:
         return hashes
 
 
-def write(releases_uri: str, card: Card, weights: Weights, created: datetime | None = None) -> Release:
-    """Writes a release into a new folder under `releases_uri` and returns it."""
+def write(
+    releases_uri: str,
+    card: Card,
+    weights: Weights,
+    created: datetime | None = None,
+    beside: Mapping[str, bytes] | None = None,
+) -> Release:
+    """Writes a release into a new folder under `releases_uri` and returns it. beside: more files of it, by name."""
     check_tasks(card.tasks)
     data = safetensors.numpy.save({name: np.ascontiguousarray(value) for name, value in weights.items()})
     sha256 = hashlib.sha256(data).hexdigest()
@@ -99,6 +114,8 @@ def write(releases_uri: str, card: Card, weights: Weights, created: datetime | N
     release = Release(_uri(fs, folder), release_id, created.isoformat(timespec="seconds"), sha256, card)
     fs.makedirs(folder, exist_ok=True)
     fs.pipe_file(posixpath.join(folder, WEIGHTS_FILE), data)
+    for name, more in (beside or {}).items():
+        fs.pipe_file(posixpath.join(folder, name), more)
     unfinished = posixpath.join(folder, f".{CARD_FILE}")
     fs.pipe_file(unfinished, json.dumps(_to_json(release), indent=1, ensure_ascii=False).encode())
     fs.mv(unfinished, posixpath.join(folder, CARD_FILE))

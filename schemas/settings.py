@@ -112,6 +112,17 @@ class Settings(BaseSettings):
     archive_uri: str = Field(
         ".intentflow/archive", min_length=1, description="Folder or fsspec URL of the Parquet archive."
     )
+    searches_dir: str = Field(
+        ".intentflow/searches",
+        min_length=1,
+        description="Folder of the studies of `replay search`, a SQLite file each: a search that was cut off goes on.",
+    )
+    mlflow_uri: SecretStr = Field(
+        SecretStr("sqlite:///.intentflow/mlflow.db"),
+        min_length=1,
+        description="MLflow tracking URI where runs of the replay job are recorded, `off` for nowhere; "
+        "sqlite:///.intentflow/mlflow.db unless set. Workers never read it. Never printed: it may hold a password.",
+    )
 
     batch_records: int = Field(
         4096,

@@ -50,6 +50,7 @@ class Topics:
         self.interventions = prefix + "interventions"
         self.outcomes = prefix + "outcomes"
         self.model_releases = prefix + "model-releases"
+        self.model_drift = prefix + "model-drift"
         self.policies = prefix + "policies"
         self.dead_letters = prefix + "dead-letters"
         self.sequences_changelog = prefix + "sequences-changelog"
@@ -64,6 +65,7 @@ class Topics:
             "intervention": self.interventions,
             "outcome": self.outcomes,
             "model_release": self.model_releases,
+            "model_drift": self.model_drift,
             "policy": self.policies,
             "dead_letter": self.dead_letters,
             "contact": self.contacts_changelog,
@@ -103,6 +105,7 @@ def catalogue(settings: Settings) -> list[TopicSpec]:
         TopicSpec(topics.sequences_changelog, count, shopper | changelog),
         TopicSpec(topics.contacts_changelog, count, shopper | changelog),
         TopicSpec(topics.model_releases, 1, safe | latest),
+        TopicSpec(topics.model_drift, 1, safe | latest),
         TopicSpec(topics.policies, 1, safe | latest),
     ]
 

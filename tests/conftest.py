@@ -76,6 +76,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     for name in os.environ:
         if name.startswith("INTENTFLOW_") and name != "INTENTFLOW_CACHE":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("INTENTFLOW_MLFLOW_URI", "off")  # a test of records names a store of its own
     own = f"t{uuid.uuid4().hex[:8]}"
     return Settings(
         bootstrap_servers=_bootstrap(request),

@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,18 +11,35 @@ from rich.console import Console
 
 from models import promotion
 from models.evaluation.report import DATA, Report
+from models.records import recording
 from models.release import Release, ReleaseProblem
+from models.replay import drift, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.job import Job, check_split
+from models.replay.recipes import RecipeProblem
 from models.replay.source import Interval, SourceProblem, moment
 from models.replay.splits import KINDS
+from models.search.space import SpaceProblem
+from models.search.study import SearchProblem
 from schemas.kafka import BrokerAway, BrokerRefuses
 from schemas.settings import Settings, SettingsError
 
 DAY_MS = int(timedelta(days=1).total_seconds() * 1000)
 HISTORY_DAYS = 365
 WIDTH = 170  # columns, where the output is no terminal
+RECORDED = ("train", "run", "search")
+# Problems whose message is meant for the user.
+WORDED = (
+    SettingsError,
+    SourceProblem,
+    ReleaseProblem,
+    BrokerAway,
+    BrokerRefuses,
+    RecipeProblem,
+    SpaceProblem,
+    SearchProblem,
+)
 EXAMPLES = """examples:
   intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --promote
       learn from January to July, evaluate on August and September, write a release and have workers use it
@@ -29,6 +47,12 @@ EXAMPLES = """examples:
       the same report for a release that is there
   intentflow replay run --from 2017-01-01 --to 2017-10-01 --split kfold --folds 5 --check-leakage
       five models, each scored on shoppers that it has not seen, and a release that learnt from all of them
+  intentflow replay search --from 2017-01-01 --to 2017-08-01 --space space.yaml --study first --minutes 60
+      try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
+  intentflow replay drift --from 2017-09-01 --to 2017-11-01
+      is what the promoted release sees and says still what it saw and said in training?
+  intentflow replay retrain --every 1d --when-drift
+      look every day, train when it has drifted, have workers use what is not worse
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
       score September again with the promoted release, into the topic predictions-backfill-september
 
@@ -60,15 +84,27 @@ def parser() -> argparse.ArgumentParser:
         if name in ("train", "run"):
             verb.add_argument("--promote", action="store_true", help="have workers use the release")
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
+            verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
+            verb.add_argument("--warm", metavar="RELEASE", help="go on from the weights of this release")
         if name in ("evaluate", "backfill"):
-            verb.add_argument("--release", help="id of the release; default: the promoted one")
+            _of_release(verb, history=name == "backfill")
         if name == "backfill":
             verb.add_argument("--id", required=True, help="names the topic predictions-backfill-<id>")
-            verb.add_argument(
-                "--state-from",
-                help=f"begin of the history that builds state; default: {HISTORY_DAYS} days before",
-            )
+    _interval(search.add(verbs), split=False)
+    measured = drift.add(verbs)
+    _interval(measured, split=False)
+    _of_release(measured, history=True)
+    retrain.add(verbs)
     return top
+
+
+def _of_release(verb: argparse.ArgumentParser, history: bool) -> None:
+    verb.add_argument("--release", help="id of the release; default: the promoted one")
+    if history:
+        verb.add_argument(
+            "--state-from",
+            help=f"begin of the history that builds state; default: {HISTORY_DAYS} days before",
+        )
 
 
 def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
@@ -119,7 +155,7 @@ def _judging(verb: argparse.ArgumentParser) -> None:
 
 def _job(given: argparse.Namespace, settings: Settings) -> Job:
     start = given.start
-    if given.verb == "backfill":
+    if "state_from" in given:
         history = moment(given.start) - HISTORY_DAYS * DAY_MS
         first = moment(given.state_from) if given.state_from else history
         interval = Interval(first, moment(given.stop))
@@ -128,10 +164,11 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
     until = _until(given, interval)
     fast = bool(getattr(given, "fast", False))
     spans = offsets(given.offsets, given.topics)
+    recipe = recipes.read(given.recipe) if getattr(given, "recipe", None) else None
     threshold = getattr(given, "threshold", None)
     if threshold is not None and not 0 <= threshold <= 1:
         raise SourceProblem(f"--threshold {threshold:g}: want a probability within 0 … 1")
-    return Job(
+    job = Job(
         settings,
         interval,
         until,
@@ -140,11 +177,13 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         fast,
         given.share,
         spans,
+        recipe=recipe,
         split=getattr(given, "split", "time"),
         folds=getattr(given, "folds", 5),
         threshold=threshold,
         check_leakage=getattr(given, "check_leakage", False),
     )
+    return replace(job, warm=promotion.find(settings, given.warm)) if getattr(given, "warm", None) else job
 
 
 def _until(given: argparse.Namespace, interval: Interval) -> int:
@@ -210,7 +249,24 @@ def _reports(settings: Settings) -> Path:
 
 
 def _run(given: argparse.Namespace, settings: Settings) -> None:
+    if given.verb == "retrain":
+        retrain.run(given, settings, WORDED)
+        return
     job = _job(given, settings)
+    if given.verb in RECORDED:
+        with recording(settings, given.verb) as record:
+            _work(given, settings, replace(job, record=record))
+    else:
+        _work(given, settings, job)
+
+
+def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
+    if given.verb == "search":
+        search.run(given, job)
+        return
+    if given.verb == "drift":
+        drift.run(given, job, _release(given, settings))
+        return
     sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":
         _show(given, settings, _evaluated(given, settings, job, sequences))
@@ -248,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
         _run(given, Settings.load())
-    except (SettingsError, SourceProblem, ReleaseProblem, BrokerAway, BrokerRefuses, OSError) as problem:
+    except (*WORDED, OSError) as problem:
         print(f"intentflow replay: {problem}", file=sys.stderr)
         return 1
     return 0

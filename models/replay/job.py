@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models import engine, release
+from models.drift import reference
 from models.evaluation.leakage import Check
 from models.evaluation.report import Report
 from models.featurizer import FeatureSpec
+from models.records import Record
 from models.release import Card, Release
 from models.replay import archive, leaks, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
@@ -28,6 +30,9 @@ from models.replay.source import Interval, SourceProblem, iso
 from models.replay.splits import Part, Split, by_fold, by_time, by_user
 from schemas import avro
 from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from models.replay.train import Epoch, Recipe
 
 Say = Callable[[str], None]
 Offsets = dict[int, tuple[int, int]]
@@ -42,7 +47,8 @@ class Job:
     topics: read what Kafka retains instead of the archive. share: of the shoppers, None = all. offsets: exactly these,
     by partition, instead of the interval's start (topics only). split: see models/replay/splits.py; by user and by fold
     the whole interval is both learnt from and scored, and train_until is its end. threshold: None = the best F1 before
-    what is scored.
+    what is scored. recipe: instead of the default one. record: where the run is recorded. warm: the release whose weights
+    training goes on from.
     """
 
     settings: Settings
@@ -57,6 +63,9 @@ class Job:
     folds: int = 5
     threshold: float | None = None
     check_leakage: bool = False
+    recipe: "Recipe | None" = None
+    record: Record = field(default_factory=Record)
+    warm: Release | None = None
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
 
@@ -94,7 +103,10 @@ class Job:
 
     def train(self, sequences: Sequences) -> Release:
         """Trains and writes a release under releases_uri, its metrics still empty of an evaluation."""
-        return self._write(self._trained(sequences, self._learners(sequences)), {})
+        trained = self._trained(sequences, self._learners(sequences))
+        with self._drafted(trained) as drafted:
+            beside = self._reference(sequences, drafted)
+        return self._write(trained, {}, beside)
 
     def run(self, sequences: Sequences) -> tuple[Release, Report]:
         """Trains, evaluates what was trained on what it has not seen, and writes the release with its metrics.
@@ -109,10 +121,12 @@ class Job:
             else:
                 predicted = self._predicted(sequences, drafted)
                 redemption = self._redemption(sequences, predicted, Part(self.interval))
+            beside = self._reference(sequences, drafted)
         metrics = {"evaluation": report.to_json()}
+        self.record.figures(report.to_json()["tasks"])
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
-        written = self._write(trained, metrics)
+        written = self._write(trained, metrics, beside)
         return written, replace(report, of=written.id)
 
     def evaluate(self, sequences: Sequences, of: Release) -> tuple[Report, Redemption | None]:
@@ -185,12 +199,28 @@ class Job:
         backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
         return offline(sequences, backend, of.card.features, self.interval.start)
 
+    def chosen(self) -> "Recipe":
+        """How to train: the recipe given, or the default one."""
+        from models.replay.train import Recipe
+
+        recipe = self.recipe or Recipe()
+        return recipe.fast() if self.fast else recipe
+
     def _trained(self, everyone: Sequences, split: Split | None) -> tuple[Card, Any]:
-        from models.replay.train import Epoch, Recipe, train
+        from models.replay.train import train
 
-        recipe = Recipe().fast() if self.fast else Recipe()
+        recipe = self.chosen()
+        self.record.parameters(
+            {
+                "recipe": asdict(recipe),
+                "seed": self.seed,
+                "learnt": str(self.learnt),
+                "warm": self.warm.id if self.warm else "",
+            }
+        )
 
-        def tell(epoch: Epoch) -> None:
+        def tell(epoch: "Epoch") -> None:
+            self.record.epoch(epoch)
             self.say(
                 f"  epoch {epoch.number}/{recipe.epochs}: loss {epoch.train_loss:.4f}, on held-out shoppers "
                 f"{epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
@@ -203,12 +233,16 @@ class Job:
                 split.tune.shoppers[~split.score.shoppers],
             )
         with self._step(f"train: on {self.learnt}, {len(sequences.users):,} shoppers, seed {self.seed}"):
-            trained = train(sequences, self.train_until, recipe, self.seed, tell, held)
+            trained = train(sequences, self.train_until, recipe, self.seed, tell, held, self.warm)
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,
             popular=popular(sequences.before(self.train_until), set(trained.words.names)),
-            metrics={"epochs": [epoch._asdict() for epoch in trained.epochs], "split": _split_of(self)},
+            metrics={
+                "epochs": [epoch._asdict() for epoch in trained.epochs],
+                "split": _split_of(self),
+                **({"warm_from": self.warm.id} if self.warm else {}),
+            },
             data_from=iso(self.learnt.start),
             data_until=iso(self.learnt.stop),
             seed=self.seed,
@@ -221,11 +255,19 @@ class Job:
         )
         return card, trained.weights
 
-    def _write(self, trained: tuple[Card, Any], metrics: dict[str, Any]) -> Release:
+    def _reference(self, sequences: Sequences, drafted: Release) -> dict[str, bytes]:
+        """The file that drift is measured against."""
+        with self._step("reference: distributions of features and scores"):
+            backend = engine.load(drafted.uri, "onnx", "cpu", self.settings.engine_threads)
+            learnt = sequences.before(self.train_until)
+            found = reference.sample(learnt, backend, drafted.card.features, reference.window(self.learnt))
+        return {reference.REFERENCE_FILE: reference.to_json(reference.describe(found, backend.tasks))}
+
+    def _write(self, trained: tuple[Card, Any], metrics: dict[str, Any], beside: dict[str, bytes]) -> Release:
         card, weights = trained
-        written = release.write(
-            self.settings.releases_uri, replace(card, metrics={**card.metrics, **metrics}), weights
-        )
+        card = replace(card, metrics={**card.metrics, **metrics})
+        written = release.write(self.settings.releases_uri, card, weights, beside=beside)
+        self.record.release(written)
         self.say(f"release {written.id} in {written.uri}")
         return written
 

@@ -34,14 +34,12 @@ def score(
             yield (
                 chosen,
                 engine.heads(
-                    _trunks(engine, features.ids, features.dense, bounds - bounds[0], chosen - bounds[0])
+                    trunks(engine, features.ids, features.dense, bounds - bounds[0], chosen - bounds[0])
                 ),
             )
 
 
-def _trunks(
-    engine: Engine, ids: Array, dense: Array, bounds: Array, chosen: Array
-) -> npt.NDArray[np.float32]:
+def trunks(engine: Engine, ids: Array, dense: Array, bounds: Array, chosen: Array) -> npt.NDArray[np.float32]:
     """Trunks (K, T) of the chosen rows of a group; every shopper starts from the zero state at the first of its rows."""
     trunks = np.empty((len(chosen), engine.trunk_size), np.float32)
     place = np.full(bounds[-1], -1, np.int64)

@@ -20,6 +20,7 @@ from torch import Tensor
 from models.architecture import Architecture, Calibration, Weights
 from models.featurizer import Features, FeatureSpec
 from models.network import Heads, IntentNetwork, weights_of
+from models.release import Release
 from models.replay import calibrate
 from models.replay.dataset import Sequences
 from models.replay.labels import Labels, Vocabulary, label, vocabulary
@@ -28,6 +29,7 @@ from models.replay.other_losses import OtherLosses
 from models.replay.source import SourceProblem
 from models.replay.targets import Targets, targets
 from models.replay.tastes import directions, start_memory
+from models.replay.warm import words_of
 from models.survival import TASKS
 from models.tasks import expanded
 
@@ -96,21 +98,28 @@ def train(
     seed: int,
     tell: Callable[[Epoch], None] = lambda epoch: None,
     held: Array | None = None,
+    warm: Release | None = None,
 ) -> Trained:
-    """Learns from the events before `until` (ms) and what is known by then. Raises SourceProblem for too few shoppers.
+    """Learns from the events before `until` (ms) and what is known by then; warm: on from that release's weights.
 
     held: bool (U,), the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
+    Raises SourceProblem for too few shoppers, or for a release whose weights do not fit.
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(seed)
     sequences = sequences.before(until)
-    words = vocabulary(sequences, recipe.categories)
+    words = words_of(warm, sequences, recipe) if warm else vocabulary(sequences, recipe.categories)
     tasks = expanded(recipe.tasks)
     network = IntentNetwork(recipe.features, recipe.architecture, len(words.names), tasks)
-    network.start_from(words.hashes, words.shares)
-    start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
+    if warm:
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in warm.weights().items()})
+    else:
+        network.start_from(words.hashes, words.shares)
+        start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
     asked = targets(sequences, network.tasks.extra, until, recipe.features.session_gap_s)
-    trainer = _Trainer(sequences, label(sequences, words, until), asked, network, recipe, seed, held)
+    trainer = _Trainer(
+        sequences, label(sequences, words, until), asked, network, recipe, seed, held, fresh=warm is None
+    )
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels, trainer.targets, network.tasks)
     return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, tasks, epochs)
@@ -126,13 +135,14 @@ class _Trainer:
         recipe: Recipe,
         seed: int,
         held: Array | None,
+        fresh: bool = True,
     ) -> None:
         self.labels, self.targets, self.network, self._recipe = labels, targets, network, recipe
         self._rng, self._seed = np.random.default_rng(seed), seed
         self._bounds, self._last = sequences.bounds, sequences.last
         self._features: Features = sequences.features(recipe.features)
         others = OtherLosses(targets, network.tasks) if network.tasks.extra else None
-        if others is not None:
+        if others is not None and fresh:
             network.start_extra(others.start())
         self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight, others)
         held = self._rng.random(len(sequences.users)) < recipe.held_out if held is None else held

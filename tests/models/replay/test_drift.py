@@ -1,0 +1,61 @@
+"""`replay drift` by its command line: from an archive and a release's reference to table, record and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.replay.__main__ import main
+from schemas import topics
+from schemas.settings import Settings
+from streams.cli.contents import Contents
+from streams.cli.log import Log
+from tests.models.releases import written
+from tests.models.replay.shop import rows, write
+from tests.models.replay.test_search import BASE
+
+pytestmark = pytest.mark.embedded
+TRAIN = ["--from", "2017-01-01", "--train-until", "2017-03-01", "--to", "2017-04-01"]
+LATER = ["--from", "2017-03-01", "--to", "2017-05-01", "--state-from", "2017-01-01"]
+
+
+@pytest.fixture
+def trained(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Id of a release that was trained on the archive of 60 shoppers."""
+    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
+        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    write(Path(settings.archive_uri), rows(shoppers=60, days=130))
+    (tmp_path / "base.yaml").write_text(BASE)
+    assert main(["train", *TRAIN, "--recipe", str(tmp_path / "base.yaml")]) == 0
+    (folder,) = Path(settings.releases_uri).iterdir()
+    return folder.name
+
+
+def test_a_release_is_measured_printed_and_published(
+    trained: str, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics.create(settings)
+    metrics = tmp_path / "intentflow.prom"
+    assert main(["drift", *LATER, "--release", trained, "--metrics", str(metrics)]) == 0, (
+        capsys.readouterr().err
+    )
+    out = capsys.readouterr().out
+    for said in ("Siddiqi 2006", "log_since_purchase", "buy_7d", "expected", "columns"):
+        assert said in out
+    assert f'intentflow_drift_verdict{{release="{trained}"}}' in metrics.read_text()
+    with Log(settings) as log:
+        contents = Contents(settings, "model-drift")
+        (content,) = contents.decode(list(log.newest(contents.topic, 0, trained.encode())))
+    assert content.row is not None
+    assert content.row["release"] == trained
+    assert len(content.row["columns"]) == 20 + 4 + 3
+    assert {one["task"] for one in content.row["calibration"]} == {"buy_3d", "buy_7d", "buy_30d", "lapse_30d"}
+
+
+def test_a_release_without_reference_says_what_to_do(
+    trained: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = written(settings.releases_uri)
+    assert main(["drift", *LATER, "--release", old.id, "--dry-run"]) == 1
+    assert "no reference.json, it was trained before drift was measured" in capsys.readouterr().err
