@@ -65,6 +65,11 @@ class Listed:
     promoted: bool
 
 
+def challenger_key(model: str) -> bytes:
+    """Key of the record that names the model's challenger."""
+    return f"{model}/challenger".encode()
+
+
 def codec(settings: Settings) -> Codec:
     """Codec of the topic's values."""
     return Codec(open_registry(settings), SCHEMA)

@@ -34,7 +34,7 @@ def read_events(settings: Settings, interval: Interval) -> Iterator[Batch]:
 def read(
     settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Tables of one file each; kind is events, predictions or decisions. Days as for `read_events`."""
+    """Tables of one file each; kind is events, predictions, shadow_predictions or decisions. Days as for `read_events`."""
     fs, root = fsspec.url_to_fs(settings.archive_uri)
     files = [path for day in _days(interval) for path in _files(fs, f"{root}/{kind}/day={day}")]
     if not files:
