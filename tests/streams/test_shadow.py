@@ -19,6 +19,8 @@ from streams import challenger as module
 from streams.challenger import Challenger, check_fits, refused
 from streams.model import Model
 from streams.partition import Partition as RealPartition
+from streams.shadow import Shadow
+from streams.shoppers import Shoppers
 from tests.streams import redo
 from tests.streams.kafkaless import Desk, Reader, Stage, until
 from tests.streams.live import RING, Partition, event, model, records, release
@@ -152,16 +154,18 @@ def test_after_a_crash_each_event_has_one_shadow_prediction(
     same_scores(hurt.predictions("shadow_prediction"), calm.predictions("shadow_prediction"))
 
 
+@pytest.mark.parametrize("broken", [Shoppers, Shadow])
 def test_a_batch_that_is_undone_leaves_no_trace_in_the_challenger(
-    uris: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken: type, uris: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It raises at the end of the pass, or when the challenger was stepped and not all of the champion's work is done."""
     hurt, calm = Partition(tmp_path / "a", uris[0]), Partition(tmp_path / "b", uris[0])
     log = records([event(at % USERS, at) for at in range(USERS * RING)])
     for one in (hurt, calm):
         one.challenge(uris[1])
         one.process(log[:12])
-    with monkeypatch.context() as broken:
-        broken.setattr(type(hurt.shoppers), "end", lambda *_: 1 / 0)
+    with monkeypatch.context() as harm:
+        harm.setattr(broken, "end", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             hurt.passing.process([(hurt.shoppers, log[12:20])], undoable=True)
     for one in (hurt, calm):
