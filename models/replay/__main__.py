@@ -10,6 +10,8 @@ from rich.console import Console
 from models import promotion
 from models.release import Release, ReleaseProblem
 from models.replay.backfill import backfill
+from models.replay.dataset import Sequences
+from models.replay.evidence import permit
 from models.replay.job import Job, check_split
 from models.replay.report import Report
 from models.replay.source import Interval, SourceProblem, moment
@@ -48,7 +50,14 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=about, description=about)
         _interval(verb, split=name not in ("build", "backfill"))
         if name in ("train", "run"):
-            verb.add_argument("--promote", action="store_true", help="have workers use the release")
+            verb.add_argument(
+                "--promote",
+                action="store_true",
+                help="have workers use the release, if it is better than theirs",
+            )
+            verb.add_argument(
+                "--force", metavar="WHY", help="with --promote: without evidence; kept in the record"
+            )
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
         if name in ("evaluate", "backfill"):
             verb.add_argument("--release", help="id of the release; default: the promoted one")
@@ -138,16 +147,19 @@ def _run(given: argparse.Namespace, settings: Settings) -> None:
         interval = Interval.between(given.start, given.stop)
         backfill(settings, sequences, _release(given, settings), interval, given.id)
     elif given.verb == "train":
-        _promote(given, settings, job.train(sequences))
+        _promote(given, settings, job.train(sequences), sequences)
     elif given.verb == "run":
         release, report = job.run(sequences)
         _show(report)
-        _promote(given, settings, release)
+        _promote(given, settings, release, sequences)
 
 
-def _promote(given: argparse.Namespace, settings: Settings, release: Release) -> None:
+def _promote(given: argparse.Namespace, settings: Settings, release: Release, sequences: Sequences) -> None:
+    """By the rule in rule.py, judged on what was trained and evaluated on here. The first release needs no evidence."""
     if given.promote:
-        promotion.promote(settings, release)
+        now = promotion.standing(settings)
+        why = f"forced: {given.force}" if given.force else permit(settings, release, now, sequences)
+        promotion.promote(settings, release, why)
         print(f"promoted {release.id}: workers use it from their next batch on")
     else:
         print(f"next: intentflow models promote {release.id}")

@@ -46,6 +46,23 @@ def read(
         yield _read(fs, path, columns)
 
 
+def newest_day(settings: Settings, kind: str) -> int | None:
+    """When the last day of which there are rows of this kind ends, ms since 1970 UTC; None when there is none."""
+    fs, root = fsspec.url_to_fs(settings.archive_uri)
+    folder = f"{root}/{kind}"
+    if not fs.isdir(folder):
+        return None
+    found = [
+        re.fullmatch(r"day=(\d{4}-\d\d-\d\d)", posixpath.basename(path))
+        for path in fs.ls(folder, detail=False)
+    ]
+    days = [match[1] for match in found if match]
+    if not days:
+        return None
+    after = datetime.fromisoformat(max(days)).replace(tzinfo=UTC) + timedelta(days=1)
+    return round(after.timestamp() * 1000)
+
+
 def _days(interval: Interval) -> Iterator[str]:
     day = datetime.fromtimestamp(interval.start / 1000, UTC).date()
     last = datetime.fromtimestamp((interval.stop - 1) / 1000, UTC).date()

@@ -19,9 +19,11 @@ from models.release import Card, Release
 from models.replay import archive, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
 from models.replay.evaluate import evaluate
+from models.replay.matured import matured
 from models.replay.predicted import Predicted, offline
 from models.replay.redemption import Redemption, mailings
 from models.replay.report import Report
+from models.replay.rule import Bounds
 from models.replay.source import Interval, SourceProblem, iso
 from schemas import avro
 from schemas.settings import Settings
@@ -50,6 +52,7 @@ class Job:
     offsets: Offsets | None = None
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
+    said: dict[str, Predicted] = field(default_factory=dict, repr=False)  # by release id
 
     @property
     def learnt(self) -> Interval:
@@ -86,7 +89,12 @@ class Job:
         with tempfile.TemporaryDirectory() as folder:
             drafted = release.write(folder, card, weights)
             report, redemption = self.evaluate(sequences, drafted)
+            said = self._predicted(sequences, drafted)
         metrics = {**card.metrics, "evaluation": report.to_json()}
+        rows = matured(sequences, [said], self.settings.judged_task, self.scored)
+        bounds = Bounds.of(rows, self.settings)
+        if bounds is not None:
+            metrics["bounds"] = bounds.to_json()
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
         return self._write((card, weights), metrics), report
@@ -102,8 +110,10 @@ class Job:
         return report, redemption
 
     def _predicted(self, sequences: Sequences, of: Release) -> Predicted:
-        backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
-        return offline(sequences, backend, of.card.features, self.interval.start)
+        if of.id not in self.said:
+            backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
+            self.said[of.id] = offline(sequences, backend, of.card.features, self.interval.start)
+        return self.said[of.id]
 
     def _trained(self, sequences: Sequences) -> tuple[Card, Any]:
         from models.replay.train import Epoch, Recipe, train
