@@ -12,7 +12,7 @@ import numpy.typing as npt
 from models import trunks
 from models.architecture import Architecture, Weights
 from models.featurizer import FeatureSpec
-from models.release import OTHER, Card, Release, ReleaseProblem, read
+from models.release import OTHER, Card, NotFinite, Release, ReleaseProblem, read
 from models.survival import SURVIVAL_DAYS
 from models.tasks import split
 
@@ -66,14 +66,14 @@ class Engine(Protocol):
 
 
 def probe(engine: Engine, spec: FeatureSpec) -> None:
-    """ReleaseProblem unless the engine gives finite scores for a first event and for one on top of it."""
+    """NotFinite unless the engine gives finite scores for a first event and for one on top of it."""
     ids = np.ones((2, 4), np.int32)
     dense = np.stack([np.zeros(spec.dense_size, np.float32), np.ones(spec.dense_size, np.float32)])
     hidden = np.zeros((2, engine.state_size), np.float32)
     for _ in range(2):
         trunk, hidden = engine.step(ids, dense, hidden)
     if not engine.heads(trunk).finite().all():
-        raise ReleaseProblem(
+        raise NotFinite(
             f"release {engine.release_id} gives scores that are no finite numbers: its weights are damaged or its "
             "training diverged; train a new one"
         )

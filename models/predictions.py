@@ -16,15 +16,15 @@ import pyarrow as pa
 from models.engine import Engine, Scores
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "intentflow")
-_SEED = hashlib.sha1(NAMESPACE.bytes + b"prediction:", usedforsecurity=False)
 
 
-def prediction_ids(event_ids: pa.Array) -> pa.Array:
+def prediction_ids(event_ids: pa.Array, challenger: str = "") -> pa.Array:
     """Ids (N,) as utf8: uuid5 (RFC 9562) of NAMESPACE and "prediction:<event id>", the same at every redo.
 
-    event_ids: utf8 (N,), without nulls.
+    event_ids: utf8 (N,), without nulls. challenger: release in shadow, whose ids are of "shadow:<release>:<event id>".
     """
-    seeded, digests = _SEED.copy, []
+    name = f"shadow:{challenger}:" if challenger else "prediction:"
+    seeded, digests = hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).copy, []
     for event_id in event_ids.view(pa.binary()).to_pylist():
         digest = seeded()
         digest.update(event_id)

@@ -35,6 +35,14 @@ class ReleaseProblem(Exception):
     """A release that cannot be used; the message names the release, what is wrong and what to do."""
 
 
+class OtherFeatures(ReleaseProblem):
+    """A release that reads events in another way than the code that was to run it."""
+
+
+class NotFinite(ReleaseProblem):
+    """A release whose scores are no numbers."""
+
+
 @dataclass(frozen=True)
 class Card:
     """Everything about a trained model but its weights."""
@@ -145,7 +153,7 @@ def _check_meaning(uri: str, found: dict[str, Any]) -> None:
     running = FeatureSpec(**found["features"]).fingerprint()
     mend = "train a new release with this version (intentflow replay run), or roll back to an older worker"
     if found["feature_fingerprint"] != running:
-        raise ReleaseProblem(
+        raise OtherFeatures(
             f"{uri}: trained on features {found['feature_fingerprint']}, this code makes {running}: {mend}"
         )
     if tuple(found["survival_days"]) != SURVIVAL_DAYS:

@@ -229,6 +229,53 @@ class Settings(BaseSettings):
     )
     policy_name: str = Field("default", min_length=1, description="Policy in force; the key in policies.")
 
+    judged_task: Literal["buy_3d", "buy_7d", "buy_30d", "lapse_30d"] = Field(
+        "buy_7d",
+        description="Task by which releases are promoted and taken back: its labels are the first that say much.",
+    )
+    judged_rows: int = Field(
+        500,
+        ge=50,
+        description="Fewest matured rows on which a release is promoted or taken back; fewer prove nothing.",
+    )
+    judged_days: float = Field(
+        60.0,
+        gt=0,
+        description="Days of live predictions, back from the newest event, on which releases are judged: more rows, and "
+        "more of the past.",
+    )
+    promote_tolerance: float = Field(
+        0.002,
+        ge=0,
+        lt=1,
+        description="Nats of log loss by which a challenger may be worse at the upper end of its paired 95 % interval: "
+        "a difference that no decision would notice.",
+    )
+    promote_calibration: float = Field(
+        1.25,
+        gt=1,
+        description="Factor that a challenger's observed over expected may be away from 1, either way, unless the "
+        "release in use is farther away; values of campaigns are products with the scores.",
+    )
+    rollback_auc_margin: float = Field(
+        0.02,
+        ge=0,
+        lt=0.5,
+        description="AUC that a release may lose against its evaluation, beside 3 standard errors of that, before "
+        "`intentflow models watch` takes it back; kept in its card when it is trained.",
+    )
+    rollback_calibration: float = Field(
+        1.5,
+        gt=1,
+        description="Factor that observed over expected may be away from 1 or from its evaluation's before `intentflow "
+        "models watch` takes the release back: seasons move it, too. Kept in its card when it is trained.",
+    )
+    watch_interval_s: float = Field(
+        3600.0,
+        ge=1,
+        description="Seconds between two looks of `intentflow models watch`; labels mature over days.",
+    )
+
     event_max_age_days: float = Field(
         3650.0,
         gt=0,

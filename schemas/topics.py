@@ -46,6 +46,7 @@ class Topics:
         prefix = settings.topic_prefix
         self.behavior_events = prefix + "behavior-events"
         self.predictions = prefix + "predictions"
+        self.shadow_predictions = prefix + "shadow-predictions"
         self.decisions = prefix + "decisions"
         self.interventions = prefix + "interventions"
         self.outcomes = prefix + "outcomes"
@@ -57,10 +58,14 @@ class Topics:
         self.contacts_changelog = prefix + "contacts-changelog"
 
     def of_schema(self, name: str) -> str:
-        """Topic whose values have the schema `name` (as in schemas/<name>.avsc). Raises KeyError for others."""
+        """Topic whose values have the schema `name` (as in schemas/<name>.avsc). Raises KeyError for others.
+
+        A challenger's predictions have the schema of the others and a topic of their own: `shadow_prediction`.
+        """
         return {
             "behavior_event": self.behavior_events,
             "prediction": self.predictions,
+            "shadow_prediction": self.shadow_predictions,
             "decision": self.decisions,
             "intervention": self.interventions,
             "outcome": self.outcomes,
@@ -92,6 +97,7 @@ def catalogue(settings: Settings) -> list[TopicSpec]:
     shopper_topics = (
         topics.behavior_events,
         topics.predictions,
+        topics.shadow_predictions,
         topics.decisions,
         topics.interventions,
         topics.outcomes,

@@ -14,6 +14,7 @@
     rows           rows.py           shoppers' rows in memory, over store.py (RocksDB)
     step           sequences.py      one model step per event with carried state; rebuilds from the ring
     heads          scoring.py        scores of every head (models/engine*), and the predictions
+    challenger     shadow.py         a second release, stepped beside the first into shadow-predictions, acted on by nobody
     decide         decide.py         pure: a decision with its reason for every candidate
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
     commit         transaction.py    outputs, changelogs and offsets together; record_batches.py: built in the packing thread

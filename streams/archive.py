@@ -1,4 +1,5 @@
-"""The archive agent: events, predictions and decisions from Kafka to Parquet, each committed record exactly once.
+"""The archive agent: events, predictions (a challenger's too) and decisions from Kafka to Parquet, each committed
+record exactly once.
 
 Side branch of the data flow: the replay job reads what stands here. Layout and files: see `archive_files`. Columns:
 those of the topic's Avro schema, `_partition` int32, `_offset` int64, `_timestamp` int64 (record timestamp, ms).
@@ -102,11 +103,13 @@ class Archive:
         self._decoder = Decoder(Codec(registry, "behavior_event"), bounds, int(settings.max_event_bytes))
         self._codecs = {
             topics.predictions: Codec(registry, "prediction"),
+            topics.shadow_predictions: Codec(registry, "prediction"),
             topics.decisions: Codec(registry, "decision"),
         }
         self._kinds = {
             topics.behavior_events: "events",
             topics.predictions: "predictions",
+            topics.shadow_predictions: "shadow_predictions",
             topics.decisions: "decisions",
         }
         self._ranges: dict[Place, Range] = {}

@@ -1,4 +1,5 @@
-"""Follows `model-releases` and `policies`: every worker uses the promoted release and the published policy.
+"""Follows `model-releases` and `policies`: every worker uses the promoted release and the published policy, and runs the
+challenger, if one is named, in shadow.
 
 Both topics are compacted and small, and every worker needs all of both, so each reads them alone from the start,
 outside the consumer group. A release or policy that cannot be used is refused with a message; the last good one stays.
@@ -8,36 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiokafka
 from aiokafka.structs import TopicPartition
 
 from models.engine import Engine, load, probe
 from models.featurizer import FeatureSpec
-from models.release import Card, ReleaseProblem, read
+from models.promotion import challenger_key
+from models.release import ReleaseProblem, read
 from schemas.codec import Codec
 from schemas.kafka import aiokafka_config
 from schemas.registry import Registry
 from schemas.settings import Settings
 from schemas.topics import Topics
+from streams.challenger import Challenger, check_fits, refused
 from streams.decide import CompiledPolicy
+from streams.model import Model
 from streams.policy import Policy
 from streams.policy_document import PolicyProblem, parse
 
 log = logging.getLogger("intentflow.following")
 
 
-class Model(NamedTuple):
-    """A release in use."""
-
-    engine: Engine
-    card: Card
-
-
 class Following:
-    """`model` and `policy` as of now, None until the first good one. `refused` counts what was not usable."""
+    """`model` and `policy` as of now, None until the first good one; `challenger`, None without one. `refused` counts
+    what was not usable."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
@@ -45,6 +42,8 @@ class Following:
         self._releases, self._policies = Codec(registry, "model_release"), Codec(registry, "policy")
         self.model: Model | None = None
         self.policy: CompiledPolicy | None = None
+        self.challenger: Challenger | None = None
+        self._named: dict[str, Any] | None = None  # the challenger's record
         self._document: Policy | None = None
         self.has_model = asyncio.Event()
         self.caught_up = asyncio.Event()
@@ -74,26 +73,72 @@ class Following:
         finally:
             await consumer.stop()
 
-    def _latest(self, records: list[Any]) -> list[bytes]:
-        wanted = {self._settings.model_name.encode(), self._settings.policy_name.encode()}
-        latest = {record.key: record.value for record in records if record.key in wanted}
-        return [value for value in latest.values() if value is not None]
+    @staticmethod
+    def _latest(records: list[Any]) -> dict[bytes, bytes | None]:
+        return {record.key: record.value for record in records}
 
-    async def _take(self, topic: str, values: list[bytes]) -> None:
-        take: Callable[[bytes], None]
-        take = self._take_release if topic == self._topics.model_releases else self._take_policy
-        for value in values:
+    async def _take(self, topic: str, latest: dict[bytes, bytes | None]) -> None:
+        """The newest records of a topic by key, None where one was deleted."""
+        releases, name = topic == self._topics.model_releases, self._settings.model_name
+        take = self._take_release if releases else self._take_policy
+        value = latest.get((name if releases else self._settings.policy_name).encode())
+        loop = asyncio.get_running_loop()
+        if value is not None:
             try:
-                await asyncio.get_running_loop().run_in_executor(None, take, value)
+                await loop.run_in_executor(None, take, value)
             except (ReleaseProblem, PolicyProblem, ValueError, OSError) as problem:
                 self.refused += 1
                 self.problem = str(problem)
                 log.error("refused, the last good one stays: %s", problem)
             if self.model is not None:
                 self.has_model.set()
+        if releases and latest:
+            named = challenger_key(name)
+            await loop.run_in_executor(None, self._choose, named in latest, latest.get(named))
 
     def _take_release(self, value: bytes) -> None:
         (row,) = self._releases.decode_rows([value])
+        model = self._load(row)
+        engine = model.engine
+        if self.model is not None and engine.state_size != self.model.engine.state_size:
+            raise ReleaseProblem(
+                f"release {row['release']} carries {engine.state_size} floats per shopper, the rows in use "
+                f"{self.model.engine.state_size}: stop the workers, delete INTENTFLOW_DATA_DIR and start them with it"
+            )
+        policy = self._compile(self._document, engine)
+        self.model, self.policy = model, policy
+        log.warning("release %s in use, %s", engine.release_id, engine.description)
+
+    def _choose(self, changed: bool, value: bytes | None) -> None:
+        """Who runs in shadow now. changed: whether there is a new record (value, None: nobody is to)."""
+        if changed:
+            try:
+                self._named = None if value is None else self._releases.decode_rows([value])[0]
+            except Exception as problem:
+                self._named = None
+                self.challenger = refused("of a record that does not decode", problem)
+                return
+            if self._named is None and self.challenger is not None:
+                log.warning("no challenger any longer")
+        if (
+            self._named is None
+            or self.model is None
+            or self._named["release"] == self.model.engine.release_id
+        ):
+            self.challenger = None
+            return
+        now, release = self.challenger, self._named["release"]
+        try:
+            if changed or now is None or now.dropped:
+                now = Challenger(release, self._load(self._named))
+                log.warning("challenger %s in shadow, %s", release, now.model.engine.description)
+            check_fits(now.model, self.model)
+            self.challenger = now
+        except Exception as problem:  # also what a damaged file makes a library raise: the champion stays
+            self.challenger = refused(release, problem)
+
+    def _load(self, row: dict[str, Any]) -> Model:
+        """The release that a record names, once it has shown that it can be served."""
         settings, release = self._settings, read(row["uri"])
         if release.weights_sha256 != row["weights_sha256"]:
             raise ReleaseProblem(
@@ -104,14 +149,7 @@ class Following:
             row["uri"], settings.engine, settings.device, settings.engine_threads, settings.engine_precision
         )
         probe(engine, release.card.features)
-        if self.model is not None and engine.state_size != self.model.engine.state_size:
-            raise ReleaseProblem(
-                f"release {row['release']} carries {engine.state_size} floats per shopper, the rows in use "
-                f"{self.model.engine.state_size}: stop the workers, delete INTENTFLOW_DATA_DIR and start them with it"
-            )
-        policy = self._compile(self._document, engine)
-        self.model, self.policy = Model(engine, release.card), policy
-        log.warning("release %s in use, %s", engine.release_id, engine.description)
+        return Model(engine, release.card)
 
     def _take_policy(self, value: bytes) -> None:
         (row,) = self._policies.decode_rows([value])

@@ -71,11 +71,13 @@ class Health:
             page["seconds_without_progress"] = round(self._watchdog.quiet(tp, now), 1)
             partitions[str(tp.partition)] = page
         model, policy = self._following.model, self._following.policy
+        challenger = self._following.challenger
         page = {
             "healthy": healthy,
             "ready": all(p.progress.state == "live" for p in self._partitions.values()),
             "release": None if model is None else model.engine.release_id,
             "engine": None if model is None else model.engine.description,
+            "challenger": None if challenger is None else challenger.page(),
             "policy": None if policy is None else policy.version,
             "refused": self._following.problem,
             "partitions": partitions,

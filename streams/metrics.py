@@ -14,6 +14,7 @@ REDONE = Counter(
     "intentflow_redone_total", "Events applied again after a start, nothing published", ["partition"]
 )
 PREDICTIONS = Counter("intentflow_predictions_total", "Predictions published")
+SHADOW = Counter("intentflow_shadow_predictions_total", "Events scored by the challenger, and published")
 DECISIONS = Counter("intentflow_decisions_total", "Decisions published", ["outcome", "reason"])
 INTERVENTIONS = Counter("intentflow_interventions_total", "Interventions published", ["kind"])
 DROPPED = Counter("intentflow_dropped_total", "Records not scored", ["reason"])
@@ -79,6 +80,7 @@ def count(works: Sequence[tuple[int, Work]]) -> None:
     for partition, work in works:
         EVENTS.labels(str(partition)).inc(work.events)
         PREDICTIONS.inc(len(work.records.get("prediction", ())))
+        SHADOW.inc(len(work.records.get("shadow_prediction", ())))
         ROWS_WRITTEN.inc(len(work.sequences))
         for decision in work.decisions:
             DECISIONS.labels(decision.outcome, decision.reason).inc()

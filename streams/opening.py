@@ -15,7 +15,7 @@ from streams import changelog
 from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
 from streams.decode import Decoder
-from streams.following import Model
+from streams.model import Model
 from streams.passing import Pass
 from streams.progress import Progress
 from streams.rows import Rows

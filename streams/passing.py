@@ -1,5 +1,8 @@
 """The one pass over what waits in a worker's partitions: decode, rows, LSTM step, heads, decide, checkpoint.
 
+A challenger, where there is one, is stepped with the champion and scored after everything else: what it says goes into
+records of its own and is read by no other stage.
+
 It runs in the compute thread and touches no event loop. Whatever needs no state is done for all partitions together,
 since a call costs nearly as much for ten events as for a thousand; rows and contacts are each partition's own.
 """
@@ -13,12 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.release import NotFinite
+from streams.challenger import Challenger
 from streams.decide import CompiledPolicy
 from streams.decode import Dead, Decoder, Events
-from streams.following import Model
+from streams.model import Model
 from streams.rows import Slots
 from streams.scoring import Predicted, predict
 from streams.sequences import Applied
+from streams.shadow import Shadow
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs, Stages
 
@@ -29,7 +35,8 @@ Share = tuple[Shoppers, Sequence[Any]]  # a partition's shoppers, and its raw re
 
 @dataclass(slots=True)
 class Part:
-    """One partition in a pass. first: where its events begin among all; fresh: not redo; wanted: to be scored."""
+    """One partition in a pass. first: where its events begin among all; fresh: not redo; wanted: to be scored; shadow:
+    the challenger's states, None without one and in redo."""
 
     shoppers: Shoppers
     records: Sequence[Any]
@@ -41,6 +48,7 @@ class Part:
     fresh: Array
     wanted: Array
     work: Work
+    shadow: Shadow | None
 
 
 class Pass:
@@ -50,11 +58,12 @@ class Pass:
         self._codecs, self._decoder, self._coalesce = codecs, decoder, coalesce
         self.model: Model | None = None
         self.policy: CompiledPolicy | None = None
+        self.challenger: Challenger | None = None
         self.stages = Stages()
 
-    def use(self, model: Model, policy: CompiledPolicy | None) -> None:
-        """Between two passes: the release and the policy in force from now on."""
-        self.model, self.policy = model, policy
+    def use(self, model: Model, policy: CompiledPolicy | None, challenger: Challenger | None = None) -> None:
+        """Between two passes: the release and the policy in force from now on, and the release in shadow."""
+        self.model, self.policy, self.challenger = model, policy, challenger
 
     def process(self, shares: Sequence[Share], undoable: bool = False) -> list[Work]:
         """The works of these partitions, in their order. Raises only for faults of ours: every bad record is a dead
@@ -67,12 +76,12 @@ class Pass:
         lap("decode")
         located = []
         for (shoppers, records), own, letters, first in _shared_out(shares, events, dead):
-            shoppers.use(self._model)
+            shoppers.use(self._model, self.challenger)
             located.append((shoppers, records, own, letters, first, shoppers.rows.locate(own.users)))
         lap("rows")
         before = [shoppers.rows.copy(np.unique(slots)) for shoppers, *_, slots in located] if undoable else []
         try:
-            return self._process([self._applied(*found) for found in located], events, lap)
+            return self._process([self._applied(*found, lap) for found in located], events, lap)
         except Exception:
             for (shoppers, *_), saved in zip(located, before, strict=False):
                 shoppers.rows.put_back(saved)
@@ -87,15 +96,19 @@ class Pass:
         dead: list[Dead],
         first: int,
         slots: Slots,
+        lap: Lap,
     ) -> Part:
-        applied = shoppers.sequences.apply(slots, events.events, events.ids, events.offsets)
         fresh = events.offsets >= shoppers.live_from
+        shadow = shoppers.shadow if fresh.any() else None
+        if shadow is not None:
+            shadow.lap = lap
+        applied = shoppers.sequences.apply(slots, events.events, events.ids, events.offsets, shadow)
         wanted = np.flatnonzero(applied.scored & fresh)
         if self._coalesce:
             wanted = _last_of_each(slots, wanted)
         work = shoppers.begin(records, applied)
         work.events, work.live = len(events), work.next_offset > shoppers.live_from
-        return Part(shoppers, records, events, dead, first, slots, applied, fresh, wanted, work)
+        return Part(shoppers, records, events, dead, first, slots, applied, fresh, wanted, work, shadow)
 
     def _process(self, parts: list[Part], events: Events, lap: Lap) -> list[Work]:
         lap("step")
@@ -104,6 +117,8 @@ class Pass:
             if part.work.live:
                 self._conclude(part, predicted)
         lap("decide")
+        if self.challenger is not None and not self.challenger.dropped:
+            self._in_shadow(self.challenger, parts, events, lap)
         works = [part.shoppers.end(part.work) for part in parts]
         lap("checkpoint")
         return works
@@ -119,6 +134,32 @@ class Pass:
         trunk = trunks[0] if len(trunks) == 1 else np.concatenate(trunks)
         deciding = self.policy is not None
         return predict(self._model, self._codecs.prediction, events, trunk, wanted, deciding, lap)
+
+    def _in_shadow(self, challenger: Challenger, parts: list[Part], events: Events, lap: Lap) -> None:
+        """What the challenger says of the events that the champion was asked about, as records of its own."""
+        asked = [part for part in parts if part.shadow is not None and len(part.wanted)]
+        if not asked:
+            return
+        wanted = np.concatenate([part.first + part.wanted for part in asked])
+        try:
+            trunk = np.concatenate([part.shadow.trunk[part.wanted] for part in asked if part.shadow])
+            codec = self._codecs.prediction
+            model = challenger.model
+            found = predict(
+                model, codec, events, trunk, wanted, False, lambda stage: lap(f"shadow_{stage}"), True
+            )
+            if len(found.at) < len(wanted):
+                raise NotFinite(
+                    f"{challenger.release} gives no finite scores for {len(wanted) - len(found.at)} of "
+                    f"{len(wanted)} events"
+                )
+        except Exception as fault:
+            challenger.drop(fault)
+            return
+        for part in asked:
+            part.work.records["shadow_prediction"] = found.between(
+                part.first, part.first + len(part.events)
+            ).records
 
     def _conclude(self, part: Part, predicted: Predicted | None) -> None:
         """Predictions, decisions and dead letters of a partition that publishes."""

@@ -151,6 +151,17 @@ class Rows:
         meta["length"] = np.minimum(length + counts, ring)
         return left, owner[leaving]
 
+    def held(self, slots: Slots) -> tuple[Array, Array, Array, Array]:
+        """What the rings at slots (S,) hold, oldest first, one shopper after the other: position in slots and EVENT, each
+        (N,); how many of each shopper, and CONTEXT before the oldest, each (S,)."""
+        meta = self.meta.take(slots)
+        lengths = meta["length"].astype(np.int64)
+        whose = np.arange(len(slots)).repeat(lengths)
+        place = np.arange(len(whose)) - (lengths.cumsum() - lengths)[whose]
+        oldest = (meta["head"] - lengths)[whose]
+        at = slots[whose] * self.ring_size + (oldest + place) % self.ring_size
+        return whose, self.ring.reshape(-1).take(at), lengths, meta["base"]
+
     def copy(self, slots: Slots) -> Saved:
         """These rows as they are now, for `put_back`. slots: each once."""
         return Saved(

@@ -14,7 +14,7 @@ from models.predictions import prediction_batch, prediction_ids
 from schemas.codec import Codec
 from streams.candidates import Scored, Texts
 from streams.decode import Events
-from streams.following import Model
+from streams.model import Model
 
 Array = npt.NDArray[Any]
 Record = tuple[bytes | None, bytes | None]
@@ -48,10 +48,12 @@ def predict(
     at: Array,
     deciding: bool,
     lap: Callable[[str], None],
+    challenger: bool = False,
 ) -> Predicted:
     """trunk f4 (M, T) of the events at positions `at` i8 (M,), rising; codec: of the predictions topic.
 
-    deciding: whether `decide` comes after it.
+    deciding: whether `decide` comes after it. challenger: whether the model is in shadow; its predictions have ids of
+    their own.
     """
     engine = model.engine
     scores = engine.heads(trunk)
@@ -61,7 +63,7 @@ def predict(
     every = len(at) == len(events)
     columns = events.columns if every else events.columns.take(at)
     lap("heads")
-    ids = prediction_ids(columns.column("event_id"))
+    ids = prediction_ids(columns.column("event_id"), engine.release_id if challenger else "")
     batch = prediction_batch(codec.arrow_schema, columns, ids, scores, engine, int(time.time() * 1000))
     users = events.users if every else [events.users[row] for row in at.tolist()]
     records: list[Record] = list(zip(users, codec.encode(batch), strict=True))

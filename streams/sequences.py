@@ -21,6 +21,7 @@ from models.featurizer import FeatureSpec, featurize
 from models.structured import joined
 from streams.grouping import Groups, by_shopper
 from streams.rows import Rows, Slots, both_contexts, set_both_contexts
+from streams.shadow import Shadow
 
 Array = npt.NDArray[Any]
 
@@ -56,19 +57,23 @@ class Sequences:
 
     def __init__(self, rows: Rows, engine: Engine, spec: FeatureSpec) -> None:
         self._rows, self._spec = rows, spec
+        self._shadow: Shadow | None = None  # of the batch that is applied
         self.use(engine)
 
-    def use(self, engine: Engine) -> None:
-        self.engine = engine
+    def use(self, engine: Engine, spec: FeatureSpec | None = None) -> None:
+        """spec: what the engine was trained to read, where it may be another one than before."""
+        self.engine, self._spec = engine, spec or self._spec
         self._rows.hidden.use(engine)
         self._release = release_hash(engine.release_id)
 
-    def apply(self, slots: Slots, events: Array, ids: Array, offsets: Array) -> Applied:
+    def apply(
+        self, slots: Slots, events: Array, ids: Array, offsets: Array, shadow: Shadow | None = None
+    ) -> Applied:
         """Apply events (N,) of EVENT with ids u8 and source offsets i8, in log order, to the rows at slots (N,).
 
         Events at offsets up to a row's `applied` are in it already; a shopper's offsets rise. Shoppers whose events are in
         order of time, no doubles and no erasures take the short way: all events at once, but for the model. The others
-        go in rounds: round r holds every shopper's r-th event.
+        go in rounds: round r holds every shopper's r-th event. shadow: a challenger, which is stepped beside it.
         """
         n = len(slots)
         done = Applied(
@@ -79,6 +84,9 @@ class Sequences:
         if not len(at):
             return done
         groups = by_shopper(slots, at)
+        touched, self._shadow = groups.slots, shadow
+        if shadow is not None:
+            shadow.begin(touched, n)
         self._renew(groups.slots, done)
         odd = self._odd(groups, events, ids)
         if odd.any():
@@ -90,6 +98,8 @@ class Sequences:
             groups = groups.only(~odd)
         if len(groups.order):
             self._at_once(groups, events.take(groups.order), ids[groups.order], offsets, done)
+        if shadow is not None:
+            shadow.end(touched)
         return done
 
     def _odd(self, groups: Groups, events: Array, ids: Array) -> npt.NDArray[np.bool_]:
@@ -122,10 +132,12 @@ class Sequences:
         set_both_contexts(meta, advance(shopper, both, before, start, spec))
         meta["applied"], meta["release"] = offsets[groups.order[groups.tails]], self._release
         turn, longest, sizes = groups.rounds()
-        features = featurize(events.take(turn), before.take(turn), spec)
+        events, before, at = events.take(turn), before.take(turn), groups.order[turn]
+        features = featurize(events, before, spec)
         trunk, good = rows.hidden.steps(features.ids, features.dense, groups.slots[longest], sizes)
-        at = groups.order[turn]
         done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
+        if self._shadow is not None:
+            self._shadow.steps(at, events, before, features, groups.slots[longest], sizes)
         rows.meta.put(groups.slots, meta)
         rows.dirty[groups.slots] = True
 
@@ -137,6 +149,8 @@ class Sequences:
         erasure = events["type"] == ERASURE
         if erasure.any():
             rows.empty(slots[erasure])
+            if self._shadow is not None:
+                self._shadow.forget(slots[erasure])
         double = rows.holds(slots, ids) & ~erasure
         context = meta.take(slots)["context"]
         counts = ~double & ~erasure
@@ -157,6 +171,8 @@ class Sequences:
         rows, features = self._rows, featurize(events, context, self._spec)
         trunk, good = rows.hidden.steps(features.ids, features.dense, slots, [len(slots)])
         done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
+        if self._shadow is not None:
+            self._shadow.steps(at, events, context, features, slots, [len(slots)])
         meta = rows.meta.take(slots)
         self._push(slots, meta, events, ids)
         meta["context"], meta["release"] = step_context(events, context, self._spec), self._release
@@ -195,6 +211,8 @@ class Sequences:
             meta["length"][slot], meta["head"][slot] = len(held), len(held) % rows.ring_size
         done.trunk[at], good = self.rebuild(slots)
         done.scored[at], done.failed[at] = good, ~good
+        if self._shadow is not None:
+            self._shadow.rebuild(at, slots)
 
     def _in_order(self, slot: int) -> tuple[Array, Array]:
         meta, ring = self._rows.meta[slot], self._rows.ring_size
@@ -222,17 +240,14 @@ class Sequences:
         return trunk, finite(trunk)
 
     def _rebuild(self, slots: Slots) -> npt.NDArray[np.float32]:
-        rows, meta, spec = self._rows, self._rows.meta.take(slots), self._spec
-        length = meta["length"].astype(np.int64)
-        whose = np.arange(len(slots)).repeat(length)
-        place = np.arange(len(whose)) - (length.cumsum() - length)[whose]
-        oldest = (meta["head"] - length)[whose]
-        events = rows.ring.reshape(-1).take(slots[whose] * rows.ring_size + (oldest + place) % rows.ring_size)
-        context = context_within(whose, events, meta["base"], spec)
+        rows, spec = self._rows, self._spec
+        whose, events, lengths, base = rows.held(slots)
+        context = context_within(whose, events, base, spec)
         features = featurize(events, context, spec)
-        trunk, hidden = windows(self.engine, features.ids, features.dense, length)
+        trunk, hidden = windows(self.engine, features.ids, features.dense, lengths)
         rows.hidden.write(slots, hidden)
-        meta["context"] = advance(whose, events, context, meta["base"], spec)
+        meta = rows.meta.take(slots)
+        meta["context"] = advance(whose, events, context, base, spec)
         rows.meta.put(slots, meta)
         return trunk
 

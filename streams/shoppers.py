@@ -17,15 +17,17 @@ import numpy.typing as npt
 
 from models.events import TYPE_CODE
 from streams.candidates import Scored
+from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
 from streams.contacts import FORGET, Contact, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
 from streams.decide import CompiledPolicy, decide
 from streams.decode import Dead, Events
-from streams.following import Model
 from streams.interventions import Decision, decision_row, intervention_row
+from streams.model import Model
 from streams.rows import Rows
 from streams.sequences import Applied, Sequences
+from streams.shadow import Shadow
 from streams.stages import Codecs
 from streams.store import CHECKPOINT_KEY, Store
 
@@ -36,8 +38,8 @@ CONSENT, ERASURE = TYPE_CODE["consent"], TYPE_CODE["erasure"]
 
 @dataclass(slots=True)
 class Work:
-    """What a pass made of one partition. `records` by schema name, `sequences` and `contacts` as stored, by key, None
-    deletes."""
+    """What a pass made of one partition. `records` by the name that Topics.of_schema knows; `sequences` and `contacts` as
+    stored, by key, None deletes."""
 
     next_offset: int
     records: dict[str, list[Record]] = field(default_factory=dict)
@@ -78,13 +80,24 @@ class Shoppers:
         self._model, self.rows, self.sequences, self.contacts = model, rows, sequences, contacts
         self._store, self._codecs, self._checkpointer = store, codecs, checkpointer
         self.live_from = live_from
+        self.shadow: Shadow | None = None
         self._settled: deque[Work] = deque()  # in the store; memory need not hold it any longer
 
-    def use(self, model: Model) -> None:
-        """Between two passes: the release in use from now on."""
+    def use(self, model: Model, challenger: Challenger | None = None) -> None:
+        """Between two passes: the release in use from now on, and the one in shadow."""
         if model is not self._model:
             self._model = model
-            self.sequences.use(model.engine)
+            self.sequences.use(model.engine, model.card.features)
+            if self.shadow is not None:
+                self.shadow.beside(model.card.features)
+        if challenger is None or challenger.dropped:
+            self.shadow = None
+        elif self.shadow is None or self.shadow.challenger is not challenger:
+            try:
+                self.shadow = Shadow(challenger, self.rows, model.card.features)
+            except Exception as fault:
+                self.shadow = None
+                challenger.drop(fault)
 
     def begin(self, records: Sequence[Any], applied: Applied | None = None) -> Work:
         """The work of a pass over these records."""

@@ -21,6 +21,7 @@ from schemas.settings import Settings
 from schemas.topics import Topics
 from streams import metrics
 from streams.careful import NOT_THE_RECORDS, Suspect
+from streams.challenger import in_shadow
 from streams.following import Following
 from streams.passing import Pass
 from streams.shoppers import Work
@@ -176,7 +177,7 @@ class Turns:
         """In the compute thread."""
         model = self._following.model
         assert model is not None
-        self._pass.use(model, self._following.policy)
+        self._pass.use(model, self._following.policy, self._following.challenger)
         busy = [(partition, records) for partition, records in shares if records]
         works = self._pass.process([(p.shoppers, records) for p, records in busy], undoable) if busy else []
         made = [
@@ -247,9 +248,16 @@ class Turns:
                 await self._settling
             self._settling = asyncio.ensure_future(self._in(self._packing, self._settle, live, last))
             metrics.COMMIT.inc(time.monotonic() - begun)
-        for stage, seconds in self._pass.stages.seconds.items():
+        self._tell_releases()
+        for stage, seconds in dict(self._pass.stages.seconds).items():  # a copy: the pass may add a stage now
             metrics.STAGE.labels(stage).inc(seconds - self._booked.get(stage, 0.0))
             self._booked[stage] = seconds
+
+    def _tell_releases(self) -> None:
+        model, challenger = self._pass.model, self._pass.challenger
+        if model is not None:
+            metrics.release_in_use(model.engine.release_id)
+        in_shadow(None if challenger is None or challenger.dropped else challenger.release)
 
     def _outputs(self, works: list[Made]) -> Outputs:
         outputs: Outputs = {}

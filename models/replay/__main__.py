@@ -16,6 +16,7 @@ from models.release import Release, ReleaseProblem
 from models.replay import drift, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
+from models.replay.evidence import permit
 from models.replay.job import Job, check_split
 from models.replay.recipes import RecipeProblem
 from models.replay.source import Interval, SourceProblem, moment
@@ -82,7 +83,14 @@ def parser() -> argparse.ArgumentParser:
         if name in ("evaluate", "run"):
             _judging(verb)
         if name in ("train", "run"):
-            verb.add_argument("--promote", action="store_true", help="have workers use the release")
+            verb.add_argument(
+                "--promote",
+                action="store_true",
+                help="have workers use the release, if it is better than theirs",
+            )
+            verb.add_argument(
+                "--force", metavar="WHY", help="with --promote: without evidence; kept in the record"
+            )
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
             verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
             verb.add_argument("--warm", metavar="RELEASE", help="go on from the weights of this release")
@@ -274,11 +282,11 @@ def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
         interval = Interval.between(given.start, given.stop)
         backfill(settings, sequences, _release(given, settings), interval, given.id)
     elif given.verb == "train":
-        _promote(given, settings, job.train(sequences))
+        _promote(given, settings, job.train(sequences), sequences)
     elif given.verb == "run":
         release, report = job.run(sequences)
         _show(given, settings, report)
-        _promote(given, settings, release)
+        _promote(given, settings, release, sequences)
 
 
 def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequences: Sequences) -> Report:
@@ -291,9 +299,12 @@ def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequence
     return job.evaluate(sequences, _release(given, settings))[0]
 
 
-def _promote(given: argparse.Namespace, settings: Settings, release: Release) -> None:
+def _promote(given: argparse.Namespace, settings: Settings, release: Release, sequences: Sequences) -> None:
+    """By the rule in rule.py, judged on what was trained and evaluated on here. The first release needs no evidence."""
     if given.promote:
-        promotion.promote(settings, release)
+        now = promotion.standing(settings)
+        why = f"forced: {given.force}" if given.force else permit(settings, release, now, sequences)
+        promotion.promote(settings, release, why)
         print(f"promoted {release.id}: workers use it from their next batch on")
     else:
         print(f"next: intentflow models promote {release.id}")

@@ -34,7 +34,7 @@ def read_events(settings: Settings, interval: Interval) -> Iterator[Batch]:
 def read(
     settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Tables of one file each; kind is events, predictions or decisions. Days as for `read_events`."""
+    """Tables of one file each; kind is events, predictions, shadow_predictions or decisions. Days as for `read_events`."""
     fs, root = fsspec.url_to_fs(settings.archive_uri)
     files = [path for day in _days(interval) for path in _files(fs, f"{root}/{kind}/day={day}")]
     if not files:
@@ -44,6 +44,23 @@ def read(
         )
     for path in files:
         yield _read(fs, path, columns)
+
+
+def newest_day(settings: Settings, kind: str) -> int | None:
+    """When the last day of which there are rows of this kind ends, ms since 1970 UTC; None when there is none."""
+    fs, root = fsspec.url_to_fs(settings.archive_uri)
+    folder = f"{root}/{kind}"
+    if not fs.isdir(folder):
+        return None
+    found = [
+        re.fullmatch(r"day=(\d{4}-\d\d-\d\d)", posixpath.basename(path))
+        for path in fs.ls(folder, detail=False)
+    ]
+    days = [match[1] for match in found if match]
+    if not days:
+        return None
+    after = datetime.fromisoformat(max(days)).replace(tzinfo=UTC) + timedelta(days=1)
+    return round(after.timestamp() * 1000)
 
 
 def _days(interval: Interval) -> Iterator[str]:

@@ -24,8 +24,10 @@ from models.release import Card, Release
 from models.replay import archive, leaks, retained, source
 from models.replay.dataset import PURCHASE, Sequences, build
 from models.replay.evaluate import Answers, Choices, answers, judged
+from models.replay.matured import matured
 from models.replay.predicted import Predicted, offline
 from models.replay.redemption import Redemption, mailings
+from models.replay.rule import Bounds
 from models.replay.source import Interval, SourceProblem, iso
 from models.replay.splits import Part, Split, by_fold, by_time, by_user
 from schemas import avro
@@ -68,6 +70,7 @@ class Job:
     warm: Release | None = None
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
+    said: dict[str, Predicted] = field(default_factory=dict, repr=False)  # by release id
 
     @property
     def learnt(self) -> Interval:
@@ -121,8 +124,11 @@ class Job:
             else:
                 predicted = self._predicted(sequences, drafted)
                 redemption = self._redemption(sequences, predicted, Part(self.interval))
+            bounds = self._bounds(sequences, drafted)
             beside = self._reference(sequences, drafted)
         metrics = {"evaluation": report.to_json()}
+        if bounds is not None:
+            metrics["bounds"] = bounds.to_json()
         self.record.figures(report.to_json()["tasks"])
         if redemption is not None:
             metrics["redemption"] = redemption.to_json()
@@ -160,6 +166,13 @@ class Job:
         choices = Choices(self.threshold, of.card.calibration, of.card.features, seed=self.seed)
         return answers(sequences, predicted, split, redemption, choices), redemption
 
+    def _bounds(self, sequences: Sequences, drafted: Release) -> Bounds | None:
+        """What the live figures of the release may not fall below, from the time after what it learnt."""
+        if self.split != "time":
+            return None
+        said = self._predicted(sequences, drafted)
+        return Bounds.of(matured(sequences, [said], self.settings.judged_task, self.scored), self.settings)
+
     def _redemption(self, sequences: Sequences, predicted: Predicted, part: Part) -> Redemption | None:
         found = mailings(sequences).within(part.interval.start, part.interval.stop)
         return Redemption.fit(found.rows(part.of(found.shopper)), predicted)
@@ -196,8 +209,10 @@ class Job:
         return self.parts(sequences) if self.split == "user" else None
 
     def _predicted(self, sequences: Sequences, of: Release) -> Predicted:
-        backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
-        return offline(sequences, backend, of.card.features, self.interval.start)
+        if of.id not in self.said:
+            backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
+            self.said[of.id] = offline(sequences, backend, of.card.features, self.interval.start)
+        return self.said[of.id]
 
     def chosen(self) -> "Recipe":
         """How to train: the recipe given, or the default one."""

@@ -1,4 +1,5 @@
-"""Reads what Kafka still retains of `behavior-events` between two times or offsets, with a group of its own.
+"""Reads what Kafka still retains of `behavior-events` between two times or offsets, or of predictions, with a group of
+its own.
 
 It assigns partitions itself and commits nothing, so it neither joins nor disturbs the worker's group; it reads committed
 records only. Records that do not decode are counted as the live path counts them.
@@ -7,6 +8,7 @@ records only. Records that do not decode are counted as the live path counts the
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +48,28 @@ def read_events(
     The caller cuts by event time. run_id names the consumer group `<app>-replay-<run_id>`. SourceProblem when the topic
     is missing, holds nothing there, or does not answer.
     """
-    topic = Topics(settings).behavior_events
+    topic, codec = Topics(settings).behavior_events, Codec(open_registry(settings), "behavior_event")
+    ahead = round(settings.event_max_ahead_s * 1000)
+    with _reading(settings, topic, run_id) as consumer:
+        spans = _given(offsets) if offsets else _spans(consumer, topic, max(interval.start - ahead, 0))
+        for messages in _messages(consumer, topic, spans):
+            yield from _decoded(codec, messages, settings.max_event_bytes, dropped)
+
+
+def read_predictions(settings: Settings, topic: str, run_id: str) -> Iterator[pa.Table]:
+    """Everything retained of a topic of predictions, in log order within each partition; nothing when it is empty.
+
+    SourceProblem when the topic is missing or does not answer.
+    """
+    codec = Codec(open_registry(settings), "prediction")
+    with _reading(settings, topic, run_id) as consumer:
+        spans = _spans(consumer, topic, 0, needed=False)
+        for messages in _messages(consumer, topic, spans):
+            yield pa.Table.from_batches([codec.decode([message.value() for message in messages]).batch])
+
+
+@contextmanager
+def _reading(settings: Settings, topic: str, run_id: str) -> Iterator[Consumer]:
     consumer = Consumer(
         confluent_config(
             settings,
@@ -58,9 +81,7 @@ def read_events(
         )
     )
     try:
-        ahead = round(settings.event_max_ahead_s * 1000)
-        spans = _given(offsets) if offsets else _spans(consumer, topic, interval.start - ahead)
-        yield from _batches(consumer, topic, spans, settings, dropped)
+        yield consumer
     except KafkaException as problem:
         raise SourceProblem(
             f"{topic} at {settings.bootstrap_servers}: {problem.args[0].str()}; is Kafka up, and are these offsets "
@@ -79,7 +100,7 @@ def _given(offsets: dict[int, tuple[int, int]]) -> dict[int, Span]:
     return {partition: Span(first, stop) for partition, (first, stop) in offsets.items()}
 
 
-def _spans(consumer: Consumer, topic: str, start: int) -> dict[int, Span]:
+def _spans(consumer: Consumer, topic: str, start: int, needed: bool = True) -> dict[int, Span]:
     """Per partition: from the first record with a timestamp of at least `start` ms to the present end.
 
     A record can be written long after its event, never much before it: so the end is not cut by time.
@@ -95,17 +116,15 @@ def _spans(consumer: Consumer, topic: str, start: int) -> dict[int, Span]:
         first = high if answer.offset in (OFFSET_END, -1) else max(answer.offset, low)
         if first < high:
             spans[answer.partition] = Span(first, high)
-    if not spans:
+    if needed and not spans:
         raise SourceProblem(
             f"{topic}: nothing retained from {iso(start)} on; choose a later interval or read the archive (--archive)"
         )
     return spans
 
 
-def _batches(
-    consumer: Consumer, topic: str, spans: dict[int, Span], settings: Settings, dropped: Counter[str]
-) -> Iterator[Batch]:
-    codec = Codec(open_registry(settings), "behavior_event")
+def _messages(consumer: Consumer, topic: str, spans: dict[int, Span]) -> Iterator[list[Message]]:
+    """The records of the spans, as they come."""
     consumer.assign([TopicPartition(topic, number, span.first) for number, span in spans.items()])
     open_, waited = set(spans), time.monotonic()
     while open_:
@@ -119,7 +138,7 @@ def _batches(
                 good.append(message)
         if good:
             waited = time.monotonic()
-            yield from _decoded(codec, good, settings.max_event_bytes, dropped)
+            yield good
         # Transaction markers take offsets, too: the position, not the last record, says whether the end is reached.
         for place in consumer.position([TopicPartition(topic, number) for number in sorted(open_)]):
             if place.offset >= spans[place.partition].stop:

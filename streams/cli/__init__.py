@@ -20,7 +20,7 @@ VERBS = {
     "worker": "Score events and decide: the live path.",
     "archive": "Write events, predictions and decisions to Parquet.",
     "replay": "Build training sets, train, evaluate, release, backfill.",
-    "models": "List releases, choose the one that workers use, go back.",
+    "models": "List releases, promote, challenge, compare, watch, go back.",
     "policy": "Check and publish what marketing allows; stop everything at once.",
     "tail": "Show the records of a topic, decoded.",
     "why": "Explain the last decisions about a shopper.",

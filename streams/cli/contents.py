@@ -86,6 +86,7 @@ def find(settings: Settings, topic: str) -> tuple[str, str]:
     """(full name, schema) of a topic. Raises UnknownTopic."""
     topics = Topics(settings)
     schemas = {topics.of_schema(name): name for name in registry.recorded_ids()}
+    schemas[topics.shadow_predictions] = "prediction"
     prefix = settings.topic_prefix
     for name in (topic, prefix + topic):
         if name in schemas:

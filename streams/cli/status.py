@@ -81,7 +81,8 @@ def _committed(settings: Settings, topic: str, partitions: Sequence[int]) -> lis
 
 
 def _in_use(log: Log, settings: Settings) -> None:
-    release = promotion.promoted(settings)
+    standing = promotion.standing(settings)
+    release, challenger = standing.champion, standing.challenger
     if release is None:
         typer.echo(
             f"\nrelease  none promoted for model {settings.model_name}: workers wait; see `intentflow models`"
@@ -89,6 +90,10 @@ def _in_use(log: Log, settings: Settings) -> None:
     else:
         typer.echo(
             f"\nrelease  {release.release}, promoted {moment(release.promoted_at)} UTC ({release.note})"
+        )
+    if challenger is not None:
+        typer.echo(
+            f"shadow   {challenger.release}, since {moment(challenger.promoted_at)} UTC ({challenger.note})"
         )
     policy = published(log, settings)
     if policy is None:
@@ -114,6 +119,9 @@ def _health(settings: Settings) -> None:
     states = ", ".join(f"{number} {one['state']}" for number, one in page["partitions"].items())
     word = "healthy" if page["healthy"] else "NOT healthy"
     typer.echo(f"worker   {word} at {url}: {page['engine']}; partitions: {states or 'none'}")
+    challenger = page.get("challenger")
+    if challenger is not None and challenger["dropped"]:
+        typer.echo(f"         challenger {challenger['release']} dropped: {challenger['dropped']}")
     if page["refused"]:
         typer.echo(f"         refused: {page['refused']}")
 

@@ -82,3 +82,60 @@ def test_a_folder_with_another_release_is_refused(tmp_path: Path) -> None:
     record = promotion.Promotion("intent", "intent-other", made.uri, "0" * 64, fingerprint, 1, None, "")
     with pytest.raises(ReleaseProblem, match="restore that folder"):
         record.open()
+
+
+@pytest.mark.embedded
+def test_a_challenger_is_named_replaced_and_stopped(shop: Settings) -> None:
+    first, second, third = (written(shop.releases_uri, seed) for seed in (1, 2, 3))
+    with pytest.raises(ReleaseProblem, match=r"no release is in use that .* could challenge"):
+        promotion.challenge(shop, second)
+    promotion.promote(shop, first)
+    with pytest.raises(ReleaseProblem, match="is the release in use"):
+        promotion.challenge(shop, first)
+    promotion.challenge(shop, second)
+    begun = promotion.challenge(shop, third, note="larger")
+    now = promotion.standing(shop)
+    assert (now.challenger, begun.previous) == (begun, first.id)
+    assert promotion.stop_challenge(shop) == begun
+    assert promotion.standing(shop).challenger is promotion.stop_challenge(shop) is None
+    assert promotion.promoted(shop) == now.champion
+
+
+@pytest.mark.embedded
+def test_a_challenger_that_is_promoted_is_none_any_longer(shop: Settings) -> None:
+    first, second, third = (written(shop.releases_uri, seed) for seed in (1, 2, 3))
+    promotion.promote(shop, first)
+    promotion.challenge(shop, third)
+    promotion.promote(shop, second)
+    assert promotion.standing(shop).challenger is not None
+    promotion.promote(shop, third)
+    assert promotion.standing(shop).challenger is None
+
+
+@pytest.mark.embedded
+def test_promoting_what_is_in_use_keeps_the_way_back(shop: Settings) -> None:
+    first, second = (written(shop.releases_uri, seed) for seed in (1, 2))
+    promotion.promote(shop, first)
+    promotion.promote(shop, second)
+    assert promotion.promote(shop, second, "again").previous == first.id
+
+
+@pytest.mark.embedded
+def test_what_was_withdrawn_is_not_gone_back_to_until_it_is_promoted_again(shop: Settings) -> None:
+    first, second = (written(shop.releases_uri, seed) for seed in (1, 2))
+    promotion.promote(shop, first)
+    promotion.promote(shop, second)
+    assert promotion.withdraw(shop, first.id, "not in use") is None
+    done = promotion.withdraw(shop, second.id, "AUC 0.5")
+    assert done is not None
+    assert (done.release, done.previous) == (first.id, second.id)
+    assert done.note == f"rolled back automatically from {second.id}: AUC 0.5"
+    gone = promotion.standing(shop).withdrawn
+    assert {release: record.note for release, record in gone.items()} == {second.id: "AUC 0.5"}
+    for back in (promotion.rollback, lambda one: promotion.withdraw(one, first.id, "bad, too")):
+        with pytest.raises(ReleaseProblem, match=r"was withdrawn \(AUC 0.5\) and is not used again"):
+            back(shop)
+    assert promotion.promoted(shop) == done
+    promotion.promote(shop, second, "forced: mended the features")
+    assert promotion.standing(shop).withdrawn == {}
+    assert promotion.rollback(shop).release == first.id

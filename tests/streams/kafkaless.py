@@ -126,11 +126,13 @@ class Stage:
     Several readers are several partitions of one worker; `script` gets the first.
     """
 
-    def __init__(self, settings: Settings, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, settings: Settings, uri: str, monkeypatch: pytest.MonkeyPatch, challenger: Any = None
+    ) -> None:
         self._settings = settings.model_copy(
             update={"topic_prefix": "", "batch_records": BATCH, "ring_events": RING}
         )
-        self._uri, self._patch = uri, monkeypatch
+        self._uri, self._patch, self._challenger = uri, monkeypatch, challenger
 
     def run(
         self, reader: Reader | list[Reader], desk: Desk, script: Callable[[Partition], Awaitable[None]]
@@ -145,7 +147,11 @@ class Stage:
         self, readers: list[Any], desk: Any, script: Callable[[Partition], Awaitable[None]]
     ) -> None:
         following: Any = SimpleNamespace(
-            has_model=asyncio.Event(), caught_up=asyncio.Event(), model=model(self._uri), policy=None
+            has_model=asyncio.Event(),
+            caught_up=asyncio.Event(),
+            model=model(self._uri),
+            policy=None,
+            challenger=self._challenger,
         )
         following.has_model.set()
         following.caught_up.set()

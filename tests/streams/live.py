@@ -22,11 +22,12 @@ from models.events import hash_strings
 from models.release import read
 from models.usable import Bounds
 from schemas.registry import FileRegistry
+from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
 from streams.decide import CompiledPolicy
 from streams.decode import Decoder
-from streams.following import Model
+from streams.model import Model
 from streams.passing import Pass
 from streams.rows import Rows, Slots
 from streams.sequences import Sequences
@@ -115,6 +116,7 @@ class Partition:
     ) -> None:
         self.folder, self.rows, self.policy = folder, rows, policy
         self.model, self._interval, self._clock = model(release_uri), interval, clock
+        self.challenger: Challenger | None = None
         self.passing = Pass(CODECS, Decoder(CODECS.behavior_event, Bounds(3650, 3600), 1 << 20))
         self.sequences_log, self.contacts_log = Changelog(), Changelog()
         self.committed = 0
@@ -142,7 +144,7 @@ class Partition:
             Clocked(rows, self._interval, self._clock, begin),
             self.committed,
         )
-        self.passing.use(self.model, self.policy)
+        self.passing.use(self.model, self.policy, self.challenger)
         return begin
 
     def open_store(self) -> None:
@@ -199,7 +201,15 @@ class Partition:
     def use(self, release_uri: str) -> None:
         """Another release from the next batch on."""
         self.model = model(release_uri)
-        self.passing.use(self.model, self.policy)
+        self.passing.use(self.model, self.policy, self.challenger)
+
+    def challenge(self, release_uri: str | None) -> None:
+        """A release in shadow from the next batch on, or none."""
+        self.challenger = None
+        if release_uri is not None:
+            found = model(release_uri)
+            self.challenger = Challenger(found.engine.release_id, found)
+        self.passing.use(self.model, self.policy, self.challenger)
 
     def crash(self) -> int:
         """Memory is gone; opens again and returns the redo offset."""
@@ -210,10 +220,9 @@ class Partition:
         slot = self.shoppers.rows.locate([f"user-{user}".encode()])
         return self.shoppers.rows.packed(slot)[0]
 
-    def predictions(self) -> list[dict[str, Any]]:
-        return CODECS.prediction.decode_rows(
-            [value for name, value in self.published if name == "prediction"]
-        )
+    def predictions(self, name: str = "prediction") -> list[dict[str, Any]]:
+        """name: "shadow_prediction" for the challenger's."""
+        return CODECS.prediction.decode_rows([value for found, value in self.published if found == name])
 
 
 @cache

@@ -42,10 +42,10 @@ def test_releases_are_listed_promoted_and_rolled_back(run: Run, shop: Settings) 
     assert "no releases under" in run("models", "list").output
     first, second = (written(shop.releases_uri, seed) for seed in (1, 2))
     run("models", "promote", first.id)
-    assert f"before it {first.id}" in run("models", "promote", second.uri, "--note", "better").output
+    assert f"before it {first.id}" in run("models", "promote", second.uri, "--force", "better").output
     listed = run("models", "list").output
     assert re.search(rf"in use +{second.id}", listed)
-    assert "(better)" in listed
+    assert "(forced: better)" in listed
     assert f"rolled back to {first.id} from {second.id}" in run("models", "rollback").output
     assert "release.json is missing" in run("models", "promote", "intent-of-nobody", code=1).stderr
 

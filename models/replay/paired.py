@@ -1,0 +1,146 @@
+"""Figures of releases on the same matured rows, with 95 % intervals by resampling shoppers.
+
+Rows of a shopper are not independent, so shoppers are drawn with replacement, not rows (Field & Welsh, "Bootstrapping
+clustered data", JRSS B 69, 2007); all releases are judged on the same draws, so that the interval of a difference is that of
+the difference (Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 8). One seed, one result.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.replay.matured import Matured
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+FIGURES = ("auc", "log_loss", "brier", "ece", "ratio")
+RESAMPLES = 1000
+RANKED_LEAST, RANKED_WORK = 200, 20_000_000  # resamples of AUC: at least, and rows times resamples beyond
+BINS = 10
+CERTAIN = 1e-7  # published scores are float32: nearer to 0 or 1 than this they cannot mean to be
+_HELD = 4_000_000  # weights in memory at a time
+
+
+class Figure(NamedTuple):
+    """A figure and its 95 % interval; NaN where only one of two outcomes occurs."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} … {self.high:.4f})"
+
+
+class Judged(NamedTuple):
+    """One release. ratio: observed over expected, rows that came over the sum of scores. ece: over BINS equal bins."""
+
+    auc: Figure
+    log_loss: Figure
+    brier: Figure
+    ece: Figure
+    ratio: Figure
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        return {name: figure._asdict() for name, figure in self._asdict().items()}
+
+
+class Paired(NamedTuple):
+    """Champion and challenger on the same rows; difference: challenger less champion, of each figure."""
+
+    task: str
+    rows: int
+    shoppers: int
+    champion: Judged
+    challenger: Judged
+    difference: Judged
+
+    def to_json(self) -> dict[str, Any]:
+        sides = {name: getattr(self, name).to_json() for name in ("champion", "challenger", "difference")}
+        return {"task": self.task, "rows": self.rows, "shoppers": self.shoppers, **sides}
+
+
+def paired(rows: Matured, resamples: int = RESAMPLES, seed: int = 0) -> Paired:
+    """rows: answered by the champion first, then the challenger; at least one."""
+    values, draws = _figures(rows, resamples, seed)
+    champion, challenger = (_judged(values[side], draws[side]) for side in range(2))
+    difference = _judged(values[1] - values[0], draws[1] - draws[0])
+    return Paired(rows.task, len(rows), len(np.unique(rows.shopper)), champion, challenger, difference)
+
+
+def alone(rows: Matured, resamples: int = RESAMPLES, seed: int = 0) -> Judged:
+    """rows: answered by one release; at least one."""
+    values, draws = _figures(rows, resamples, seed)
+    return _judged(values[0], draws[0])
+
+
+def _judged(values: Floats, draws: Floats) -> Judged:
+    """values (F,), draws (R, F): of FIGURES."""
+    found = []
+    for value, column in zip(values.tolist(), draws.T, strict=True):
+        drawn = column[np.isfinite(column)]
+        low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if len(drawn) else (np.nan, np.nan)
+        found.append(Figure(value, low, high))
+    return Judged(*found)
+
+
+def _figures(rows: Matured, resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """Figures (P, F) on the rows as they are, and on each resample (P, R, F)."""
+    if not len(rows):
+        raise ValueError("no matured rows to judge on")
+    _, code = np.unique(rows.shopper, return_inverse=True)
+    sides = [_Side(code, rows.came, scores) for scores in rows.scores]
+    ranked = min(resamples, max(RANKED_LEAST, RANKED_WORK // len(rows)))
+    whole = np.stack([side(np.ones((1, code.max() + 1)), 1)[0] for side in sides])
+    drawn: list[list[Floats]] = [[] for _ in sides]
+    for weights in _weights(int(code.max()) + 1, resamples, seed):
+        for side, found in zip(sides, drawn, strict=True):
+            found.append(side(weights, min(ranked, len(weights))))
+        ranked -= min(ranked, len(weights))
+    return whole, np.stack([np.concatenate(found) for found in drawn])
+
+
+def _weights(shoppers: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each shopper was drawn, (r, U) at a time, `resamples` in all."""
+    rng, left = np.random.default_rng(seed), resamples
+    while left:
+        count = min(left, max(1, _HELD // shoppers))
+        drawn = rng.integers(0, shoppers, (count, shoppers)) + np.arange(count)[:, None] * shoppers
+        yield np.bincount(drawn.ravel(), minlength=count * shoppers).reshape(count, shoppers).astype(float)
+        left -= count
+
+
+class _Side:
+    """One release's rows, summed up by shopper: figures under weights of shoppers (r, U) are products with these sums."""
+
+    def __init__(self, code: Array, came: Array, scores: Floats) -> None:
+        sure = np.clip(scores, CERTAIN, 1 - CERTAIN)
+        loss, square = -np.where(came, np.log(sure), np.log1p(-sure)), (scores - came) ** 2
+        apart = np.zeros((BINS, len(came)))
+        apart[np.minimum((scores * BINS).astype(np.int64), BINS - 1), np.arange(len(came))] = scores - came
+        columns = [np.ones(len(came)), loss, square, came, scores, *apart]
+        self._sums = np.stack([np.bincount(code, column) for column in columns], 1)
+        order = np.argsort(scores, kind="stable")
+        self._code, self._came = code[order], came[order]
+        self._ties = np.flatnonzero(np.diff(scores[order], prepend=-1.0))  # where a new score begins
+
+    def __call__(self, weights: Floats, ranked: int) -> Floats:
+        """Figures (r, F); AUC of the first `ranked` alone."""
+        rows, loss, square, came, expected, *apart = (weights @ self._sums).T
+        auc = np.full(len(weights), np.nan)
+        for number in range(ranked):
+            auc[number] = self._auc(weights[number])
+        ece = np.abs(np.stack(apart)).sum(0) / rows
+        ratio = came / np.maximum(expected, CERTAIN)
+        return np.stack([auc, loss / rows, square / rows, ece, ratio], 1)
+
+    def _auc(self, weights: Floats) -> float:
+        """Share of pairs in the right order, ties counting half (Mann-Whitney), a row as often as it was drawn."""
+        weight = weights[self._code]
+        true = np.add.reduceat(weight * self._came, self._ties)
+        false = np.add.reduceat(weight * ~self._came, self._ties)
+        pairs = true.sum() * false.sum()
+        return float((true * (false.cumsum() - false / 2)).sum() / pairs) if pairs else np.nan
