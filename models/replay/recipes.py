@@ -3,9 +3,10 @@
     rate: 0.002
     lanes: 32
     architecture:
-      hidden: 64
+      sizes: [64, 64]
 
-What a file leaves out keeps its default. Nested names may be written with a dot, too: `architecture.hidden: 64`.
+What a file leaves out keeps its default. Nested names may be written with a dot, too: `architecture.dropout: 0.2`, and
+lists as text: `architecture.sizes: 64, 64`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from models.tasks import expanded
 
 if TYPE_CHECKING:
     from models.replay.train import Recipe
@@ -39,8 +42,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "held_out": (0.01, 0.5),
     "patience": (1, 1000),
     "threads": (1, 256),
-    "architecture.layers": (1, 16),
-    "architecture.hidden": (1, 8192),
+    "architecture.sizes": (1, 8192),
+    "architecture.kernel": (2, 64),
+    "architecture.window": (1, 4096),
+    "architecture.attention_heads": (1, 64),
+    "architecture.recall": (0, 1024),
     "architecture.item": (1, 1024),
     "architecture.category": (1, 1024),
     "architecture.type": (1, 256),
@@ -79,13 +85,17 @@ def flat(found: Mapping[Any, Any], path: str = "") -> dict[str, Any]:
 def changed(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
     """The recipe with fields set by dotted name. where: begin of a message, a file's name. Raises RecipeProblem."""
     known = values(recipe)
+    groups: dict[str, dict[str, Any]] = {}
     for name, value in changes.items():
-        checked = check(name, value, known, where)
-        outer, _, inner = name.partition(".")
-        if inner:
-            recipe = replace(recipe, **{outer: replace(getattr(recipe, outer), **{inner: checked})})
-        else:
-            recipe = replace(recipe, **{outer: checked})
+        outer, _, inner = name.rpartition(".")
+        groups.setdefault(outer, {})[inner] = check(name, value, known, where)
+    try:
+        for group, fields in groups.items():  # together: a trunk and its sizes must fit each other
+            inside = {group: replace(getattr(recipe, group), **fields)} if group else fields
+            recipe = replace(recipe, **inside)
+        expanded(recipe.tasks)
+    except ValueError as problem:
+        raise RecipeProblem(f"{where}: {problem}") from None
     return recipe
 
 
@@ -98,6 +108,8 @@ def check(name: str, value: Any, known: Mapping[str, Any], where: str) -> Any:
             f"{'did you mean ' + ' or '.join(near) if near else 'known are ' + ', '.join(known)}?"
         )
     kind = type(known[name])
+    if kind is tuple:
+        return _several(name, value, known, where)
     if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
             value = float(value)  # YAML reads 2e-3, without a point, as text
@@ -109,6 +121,24 @@ def check(name: str, value: Any, known: Mapping[str, Any], where: str) -> Any:
     if low is not None and high is not None and not low <= value <= high:
         raise RecipeProblem(f"{where}: {name} is {value!r}; want {low:g} to {high:g}")
     return value
+
+
+def _several(name: str, value: Any, known: Mapping[str, Any], where: str) -> tuple[Any, ...]:
+    """A list, or text with commas, as the field's tuple; each value checked as one of the field."""
+    kind = type(known[name][0])
+    given = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not given:
+        raise RecipeProblem(f"{where}: {name} is {value!r}; want a list such as {list(known[name])}")
+    found = []
+    for one in given:
+        whole = isinstance(one, str) and one.isdigit() and kind is int
+        found.append(check(name, int(one) if whole else one, {name: known[name][0]}, where))
+    return tuple(found)
+
+
+def text_of(value: Any) -> Any:
+    """A field's value as a scalar: a tuple as text, which `check` reads again."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def read(path: str | Path) -> Recipe:
@@ -133,8 +163,18 @@ def load(path: str | Path) -> dict[Any, Any]:
 
 def text(recipe: Recipe, note: str) -> str:
     """The file of a recipe, every field in it; note: a comment on top."""
-    found = asdict(recipe)
+    found = _lists(asdict(recipe))
     for name in _FIXED:
         outer, _, inner = name.partition(".")
         del found[outer][inner]
     return f"# {note}\n" + yaml.safe_dump(found, sort_keys=False)
+
+
+def _lists(found: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, which YAML knows."""
+    plain = {}
+    for name, value in found.items():
+        plain[name] = (
+            _lists(value) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
+        )
+    return plain

@@ -3,7 +3,8 @@
     rate: {low: 5.0e-4, high: 1.0e-2, log: true}
     lanes: [16, 32, 64]
     architecture:
-      hidden: {low: 32, high: 128, step: 32}
+      dropout: {low: 0.0, high: 0.5}
+      sizes: [[64, 64], [128, 64]]
 
 A list is a choice, a mapping with low and high is a range. Fields are those of `replay.train.Recipe`.
 """
@@ -133,7 +134,7 @@ def _dimension(name: str, given: Any, known: Mapping[str, Any], where: str) -> C
     if isinstance(given, list):
         if not given:
             raise SpaceProblem(f"{where}: {name} has an empty list; name at least one value")
-        return Choice(tuple(recipes.check(name, value, known, where) for value in given))
+        return Choice(tuple(recipes.text_of(recipes.check(name, value, known, where)) for value in given))
     if not isinstance(given, Mapping):
         raise SpaceProblem(
             f"{where}: {name} is {given!r}; want a list of values or {{low: …, high: …}} "
@@ -149,7 +150,7 @@ def _range(name: str, given: Mapping[str, Any], known: Mapping[str, Any], where:
         what = f"unknown {unknown[0]}" if unknown else f"no {missing[0]}"
         raise SpaceProblem(f"{where}: {name} has {what}; a range has low, high, and log or step if wanted")
     low, high = (recipes.check(name, given[key], known, where) for key in ("low", "high"))
-    if isinstance(low, bool | str):
+    if isinstance(low, bool | str | tuple):
         raise SpaceProblem(f"{where}: {name} has no numbers to range over; want a list of values")
     log, step, whole = given.get("log", False), given.get("step"), isinstance(known[name], int)
     if not low < high:

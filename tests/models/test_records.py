@@ -49,7 +49,7 @@ def test_a_run_keeps_parameters_losses_and_the_release(
     experiment = client.get_experiment_by_name(f"{settings.app_id}/intent")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
-    assert run.data.params["recipe.architecture.hidden"] == "8"
+    assert run.data.params["recipe.architecture.head"] == "8"
     losses = [one.value for one in client.get_metric_history(run.info.run_id, "held_out_loss")]
     assert losses == [epoch["held_out_loss"] for epoch in card.metrics["epochs"]]
     assert run.data.tags["release_uri"] == str(folder)

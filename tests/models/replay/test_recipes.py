@@ -14,7 +14,12 @@ from models.replay.train import Recipe
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    recipe = replace(Recipe(), rate=0.0123, architecture=Architecture(hidden=48, memory_rate=0.01))
+    recipe = replace(
+        Recipe(),
+        rate=0.0123,
+        architecture=Architecture(sizes=(48, 32), memory_rate=0.01),
+        tasks=("buy_7d", "session_buy"),
+    )
     (tmp_path / "recipe.yaml").write_text(recipes.text(recipe, "trial 3"))
     assert recipes.read(tmp_path / "recipe.yaml") == recipe
 
@@ -38,6 +43,8 @@ def test_every_number_of_a_recipe_has_bounds_that_its_default_keeps() -> None:
         ("epochs: 2.5", "epochs is 2.5; want a whole number"),
         ("epochs: true", "epochs is True; want a whole number"),
         ("rate: fast", "rate is 'fast'; want a float"),
+        ("tasks: [buy_4d]", "task 'buy_4d': want buy_<d>d"),
+        ("architecture: {trunk: lstn}", "trunk 'lstn': want one of"),
         ("architecture: {dropout: 1.0}", "architecture.dropout is 1.0; want 0 to 0.95"),
         ("- 1", "holds no fields"),
         ("a: [", "is not YAML"),

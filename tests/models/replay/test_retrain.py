@@ -55,7 +55,7 @@ def test_a_warm_start_begins_where_the_release_ended(first: Release) -> None:
     ("recipe", "said"),
     [
         (replace(RECIPE, features=replace(RECIPE.features, item_buckets=32)), "made for features"),
-        (replace(RECIPE, architecture=Architecture(hidden=16)), "its network is Architecture"),
+        (replace(RECIPE, architecture=Architecture(sizes=(16, 16))), "its network is Architecture"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_with_the_reason(

@@ -22,10 +22,10 @@ epochs: 2
 lanes: 8
 rounds: 16
 categories: 12
-architecture: {hidden: 8, head: 8, memory: 8, item: 2, category: 2, type: 2, device: 2}
+architecture: {sizes: [8, 8], head: 8, memory: 8, item: 2, category: 2, type: 2, device: 2}
 features: {item_buckets: 16, category_buckets: 64}
 """
-SPACE = "rate: {low: 1.0e-3, high: 1.0e-1, log: true}\narchitecture: {hidden: [8, 12]}\n"
+SPACE = "rate: {low: 1.0e-3, high: 1.0e-1, log: true}\narchitecture: {sizes: [[8, 8], [12]]}\n"
 INTERVAL = ["--from", "2017-01-01", "--to", "2017-02-10"]
 
 
@@ -77,7 +77,7 @@ def test_a_search_that_was_killed_goes_on_and_its_recipe_trains_a_release(
     train = ["train", *INTERVAL, "--train-until", "2017-02-01", "--recipe", str(recipe)]
     assert main(train) == 0, capsys.readouterr().err
     (folder,) = Path(settings.releases_uri).iterdir()
-    assert release.read(str(folder)).card.architecture.hidden in (8, 12)
+    assert release.read(str(folder)).card.architecture.sizes in ((8, 8), (12,))
 
 
 @pytest.mark.parametrize(

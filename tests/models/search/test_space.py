@@ -12,14 +12,14 @@ from models.search.space import Choice, Range, SpaceProblem, parse
 GOOD = {
     "rate": {"low": "5e-4", "high": 1.0e-2, "log": True},
     "lanes": [16, 32],
-    "architecture": {"hidden": {"low": 32, "high": 96, "step": 32}},
+    "architecture": {"head": {"low": 32, "high": 96, "step": 32}},
     "architecture.dropout": [0.1, 0.3],
 }
 
 
 def test_nested_and_dotted_names_are_the_same_fields() -> None:
     space = parse(GOOD, "space.yaml")
-    assert list(space.dimensions) == ["rate", "lanes", "architecture.hidden", "architecture.dropout"]
+    assert list(space.dimensions) == ["rate", "lanes", "architecture.head", "architecture.dropout"]
     assert space.dimensions["rate"] == Range(5e-4, 1e-2, log=True, step=None, whole=False)
     assert space.dimensions["lanes"] == Choice((16, 32))
 
@@ -30,7 +30,7 @@ def test_a_grid_has_every_point_once() -> None:
     assert len(points) == 2 * 3 * 2
     assert len({tuple(point.values()) for point in points}) == len(points)
     assert all(space.holds(point) for point in points)
-    assert {point["architecture.hidden"] for point in points} == {32, 64, 96}
+    assert {point["architecture.head"] for point in points} == {32, 64, 96}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def test_a_grid_has_every_point_once() -> None:
         ({"decay": {"low": 0.0, "high": 0.1, "log": True}}, "decay has log: true, which wants low above 0"),
         ({"rate": {"low": 0.01, "high": 0.1, "log": "yes"}}, "rate has log: 'yes'"),
         ({"lanes": {"low": 1, "high": 9, "step": 0.5}}, "lanes has step 0.5; want a whole number above 0"),
-        ({"architecture": {"hiden": [1]}}, "did you mean architecture.hidden"),
+        ({"architecture": {"siezs": [[1]]}}, "did you mean architecture.sizes"),
+        ({"architecture": {"sizes": [[64, "wide"]]}}, "architecture.sizes is 'wide'; want a whole number"),
+        ({"architecture": {"sizes": [64]}}, "architecture.sizes is 64; want a list such as [64, 64]"),
         ({"held_out": [0.1]}, "held_out changes what the held-out loss measures"),
         ({"features.version": [1]}, "features.version is no field"),
     ],
