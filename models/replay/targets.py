@@ -1,7 +1,8 @@
 """What came after each event, for the tasks with a head of their own (models/tasks.py).
 
 Each target is known or not: what lies behind the end of the interval is not known, which is something else than "no".
-A session ends when the shopper is silent for longer than the session gap.
+Whether it is known depends on time alone, never on what happened: were a purchase known at once and its absence only
+later, the newest rows would all be purchases. A session ends when the shopper is silent for longer than the session gap.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class _Asked:
         """Value (N,) and whether it is known (N,)."""
         if name == "session_buy":
             bought = self._later_in_session(self._type == PURCHASE)
-            return bought, bought | self._over
+            return bought, self._over
         if name == "abandon_cart":
             bought = self._later_in_session(self._type == PURCHASE)
-            return ~bought, (bought | self._over) & self.in_cart()
+            return ~bought, self._over & self.in_cart()
         if name == "click":
             return self._clicked()
         if name.startswith("returns_"):
@@ -120,12 +121,12 @@ class _Asked:
         if len(rows):
             hit = (latest >= 0) & (keys[found] == key(shown)) & (rows[found] > shown)
         value, known = np.zeros(len(self._rows), bool), np.zeros(len(self._rows), bool)
-        value[shown], known[shown] = hit, hit | self._over[shown]
+        value[shown], known[shown] = hit, self._over[shown]
         return value, known
 
     def _returns(self, within: int) -> tuple[Array, Array]:
         came = self._has_next & (self._time[self._next] - self._time <= within)
-        return came, came | (self._time + within < self._until)
+        return came, self._time + within < self._until
 
     def _bought(self, name: str) -> tuple[Array, Array]:
         """Baskets, or money for them, after this moment and within the days; known where those are over."""

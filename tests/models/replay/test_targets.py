@@ -53,14 +53,14 @@ def told(name: str, history: list[Event], at: int, until: int) -> float | None:
         bought = any(one[1] == "purchase" for one in rest)
         so_far = [one[1] for one in history[begun : at + 1]]
         asked = name == "session_buy" or ("add_to_cart" in so_far and "purchase" not in so_far)
-        return float(bought == (name == "session_buy")) if asked and (bought or over) else None
+        return float(bought == (name == "session_buy")) if asked and over else None
     if name == "click":
         clicked = any(one[1:] == ("click", item) for one in rest)
-        return float(clicked) if kind == "impression" and (clicked or over) else None
+        return float(clicked) if kind == "impression" and over else None
     if name.startswith("returns"):
         within = GAP if name == "returns_30m" else DAY_MS
         came = at + 1 < len(seen) and seen[at + 1][0] - time <= within
-        return float(came) if came or time + within < until else None
+        return float(came) if time + within < until else None
     if time + 7 * DAY_MS >= until:
         return None
     bought_at = [one[0] for one in seen if one[1] == "purchase" and time < one[0] <= time + 7 * DAY_MS]
