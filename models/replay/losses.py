@@ -10,14 +10,16 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, log_softmax, softplus
 
 from models import survival
-from models.network import IntentNetwork
+from models.network import Heads, IntentNetwork
 from models.replay.labels import LAPSE_DAYS, Labels
 from models.replay.other_losses import OtherLosses
+from models.shrink import distil
 
 Array = npt.NDArray[Any]
 
 _EDGES = torch.tensor((0.0, *survival.SURVIVAL_DAYS))
 WEEK_DAYS = 7.0
+TAUGHT = 0.5  # share of the loss that a teacher's scores make, where there is one
 
 
 class Losses:
@@ -37,10 +39,29 @@ class Losses:
         self._category_weight = category_weight / max(float(size), 1.0)
 
     def total(
-        self, network: IntentNetwork, trunk: Tensor, rows: Array, weight: Array, rng: np.random.Generator
+        self,
+        network: IntentNetwork,
+        trunk: Tensor,
+        rows: Array,
+        weight: Array,
+        rng: np.random.Generator,
+        taught: Heads | None = None,
     ) -> Tensor:
-        """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only."""
-        hazard, category, extra = network.heads(trunk)
+        """Weighted sum over rows (N,) with trunks (N, T). Rows of weight below 1 take part in the purchase loss only.
+
+        taught: what a teacher says of these rows; half of what is learnt is then learnt from it.
+        """
+        logits = network.heads(trunk)
+        loss = self._happened(logits, rows, weight, rng)
+        if taught is None:
+            return loss
+        return (
+            TAUGHT * (distil.loss(logits, taught, network.tasks) * torch.from_numpy(weight)).sum()
+            + (1 - TAUGHT) * loss
+        )
+
+    def _happened(self, logits: Heads, rows: Array, weight: Array, rng: np.random.Generator) -> Tensor:
+        hazard, category, extra = logits
         survived, bought = (
             torch.from_numpy(part[rows]) for part in (self._labels.survived, self._labels.bought)
         )

@@ -10,7 +10,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from models.replay.source import SourceProblem
 from models.replay.targets import Targets, targets
 from models.replay.tastes import directions, start_memory
 from models.replay.warm import words_of
+from models.shrink import distil
 from models.survival import TASKS
 from models.tasks import expanded
 
@@ -99,8 +100,10 @@ def train(
     tell: Callable[[Epoch], None] = lambda epoch: None,
     held: Array | None = None,
     warm: Release | None = None,
+    teach: Release | None = None,
 ) -> Trained:
-    """Learns from the events before `until` (ms) and what is known by then; warm: on from that release's weights.
+    """Learns from the events before `until` (ms) and what is known by then; warm: on from that release's weights; teach:
+    from that release's scores, too.
 
     held: bool (U,), the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
     Raises SourceProblem for too few shoppers, or for a release whose weights do not fit.
@@ -117,8 +120,9 @@ def train(
         network.start_from(words.hashes, words.shares)
         start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
     asked = targets(sequences, network.tasks.extra, until, recipe.features.session_gap_s)
+    teacher = distil.teacher(teach, recipe.features.fingerprint(), words.names, tasks) if teach else None
     trainer = _Trainer(
-        sequences, label(sequences, words, until), asked, network, recipe, seed, held, fresh=warm is None
+        sequences, label(sequences, words, until), asked, network, recipe, seed, held, warm is None, teacher
     )
     epochs = trainer.run(tell)
     fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels, trainer.targets, network.tasks)
@@ -136,8 +140,10 @@ class _Trainer:
         seed: int,
         held: Array | None,
         fresh: bool = True,
+        teacher: IntentNetwork | None = None,
     ) -> None:
         self.labels, self.targets, self.network, self._recipe = labels, targets, network, recipe
+        self._teacher = teacher
         self._rng, self._seed = np.random.default_rng(seed), seed
         self._bounds, self._last = sequences.bounds, sequences.last
         self._features: Features = sequences.features(recipe.features)
@@ -187,16 +193,21 @@ class _Trainer:
         self.network.train()
         total, count = 0.0, 0.0
         hidden: Tensor | None = None
+        lesson = _Lesson(self._teacher)
         for part in self._parts(self._lanes(self._learnt)):
             carried = None if part.fresh or hidden is None else hidden[: part.batch_sizes[0]].detach()
             ids, dense = self._inputs(part.rows)
+            taught = lesson.trunk(ids, dense, part)  # before item ids are hidden
             ids[:, 0] *= torch.rand(len(ids)) >= self._recipe.item_dropout
             trunk, hidden = self.network(ids, dense, torch.from_numpy(part.batch_sizes), carried)
             # The heads cost as much as the LSTM: of events that others of the moment follow, a tenth speaks for all.
             at = np.flatnonzero(self._last[part.rows] | (self._rng.random(len(part.rows)) < SAMPLED))
             rows = part.rows[at]
             weight = self._weight(rows)
-            loss = self._losses.total(self.network, trunk[torch.from_numpy(at)], rows, weight, self._rng)
+            heads = lesson.heads(taught, torch.from_numpy(at))
+            loss = self._losses.total(
+                self.network, trunk[torch.from_numpy(at)], rows, weight, self._rng, heads
+            )
             self._step(loss / max(float(weight.sum()), 50.0))
             total, count = total + float(loss.detach()), count + float(weight.sum())
         return total / max(count, 1.0)
@@ -260,3 +271,23 @@ class _Trainer:
                 rounds = np.arange(first, min(first + self._recipe.rounds, int(left[0])))
                 there = rounds[:, None] < left
                 yield Part((starts + rounds[:, None])[there], there.sum(axis=1), first == 0)
+
+
+class _Lesson:
+    """What a teacher says of the parts of an epoch, with its own carried state; nothing where there is none."""
+
+    def __init__(self, network: IntentNetwork | None) -> None:
+        self._network, self._hidden = network, torch.empty(0)
+
+    @torch.no_grad()
+    def trunk(self, ids: Tensor, dense: Tensor, part: Part) -> Tensor | None:
+        if self._network is None:
+            return None
+        carried = None if part.fresh else self._hidden[: part.batch_sizes[0]]
+        sizes = torch.from_numpy(part.batch_sizes)
+        trunk, self._hidden = self._network(ids, dense, sizes, carried)
+        return cast(Tensor, trunk)
+
+    @torch.no_grad()
+    def heads(self, trunk: Tensor | None, at: Tensor) -> Heads | None:
+        return None if self._network is None or trunk is None else self._network.heads(trunk[at])

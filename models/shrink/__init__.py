@@ -1,5 +1,8 @@
-"""Smaller models out of larger ones: fewer units (prune.py), and products of 8 bits (engine_onnx.in_int8).
+"""Smaller models out of larger ones: fewer units (prune.py), a small network that learns from a large one (distil.py), and
+products of 8 bits (engine_onnx.in_int8).
 
-What a smaller model loses can be learnt again: from the larger one's answers (`replay train --teacher`), or by going on
-with its weights. bench/shrink.py shows what each costs in AUC and saves in time.
+    intentflow replay train … --recipe small.yaml --teacher RELEASE    a student
+    intentflow models prune RELEASE --sizes 32,32                      units go; then train on with --warm
+
+bench/shrink.py shows what each costs in AUC and saves in time.
 """
