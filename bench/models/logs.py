@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from models.context import opens_session
 from models.events import EVENT_TYPES, hash_strings
 from models.families.boosting import Boosting
 from models.featurizer import DENSE, FeatureSpec
-from models.release import Card
+from models.release import Card, Release
 from models.replay.dataset import PURCHASE, Sequences, build
 from models.replay.scoring import score
 from models.replay.source import Batch
@@ -89,10 +90,21 @@ def network(sequences: Sequences, made: Recipe, fold: Array, seeds: int = 1) -> 
 
 def _scored(learnt: Sequences, asked: Sequences, made: Recipe, until: int, seed: int) -> Scores:
     """Scores of all rows of `asked` by a network that learnt from `learnt`."""
-    trained = train(learnt, until, made, seed)
+    with trained(learnt, made, until, seed) as drafted:
+        served = engine.load(drafted.uri, "onnx", "cpu")
+    found = np.empty((len(asked), len(served.tasks)), np.float64)
+    for rows, scores in score(asked, served, made.features, np.ones(len(asked), bool)):
+        found[rows] = scores.tasks
+    return dict(zip(served.tasks, found.T, strict=True))
+
+
+@contextmanager
+def trained(learnt: Sequences, made: Recipe, until: int, seed: int) -> Iterator[Release]:
+    """A release, in a folder that goes again, of what was learnt from the events before `until` (ms)."""
+    found = train(learnt, until, made, seed)
     card = Card(
         model="bench",
-        categories=trained.words.names,
+        categories=found.words.names,
         popular={},
         metrics={},
         data_from="",
@@ -101,16 +113,12 @@ def _scored(learnt: Sequences, asked: Sequences, made: Recipe, until: int, seed:
         git_revision="",
         schema_fingerprint="",
         features=made.features,
-        architecture=trained.architecture,
-        calibration=trained.calibration,
-        tasks=trained.tasks,
+        architecture=found.architecture,
+        calibration=found.calibration,
+        tasks=found.tasks,
     )
     with tempfile.TemporaryDirectory() as folder:
-        served = engine.load(release.write(folder, card, trained.weights).uri, "onnx", "cpu")
-    found = np.empty((len(asked), len(served.tasks)), np.float64)
-    for rows, scores in score(asked, served, made.features, np.ones(len(asked), bool)):
-        found[rows] = scores.tasks
-    return dict(zip(served.tasks, found.T, strict=True))
+        yield release.write(folder, card, found.weights)
 
 
 def boosted(
