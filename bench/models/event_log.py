@@ -15,7 +15,8 @@ from bench.models.row import Metrics, Row
 from models import metrics
 from models.evaluation.bootstrap import Resamples, YesNo
 from models.featurizer import FeatureSpec
-from models.replay.targets import since_cart, targets
+from models.replay.source import moment
+from models.replay.targets import Targets, since_cart, targets
 from models.tasks import split
 
 Array = npt.NDArray[Any]
@@ -32,7 +33,15 @@ class Log:
     def __init__(self, name: str, given: Mapping[str, Any]) -> None:
         self._given, self._fast = given, report.fast()
         self._log = logs.read(name)
-        self._until = int(self._log.events["time"].max()) + 1
+        times = self._log.events["time"]
+        # A log in slices ends at each of their ends: what comes after is not known, though another slice follows.
+        ends = [moment(end) for end in given.get("slices_end", ())] or [int(times.max())]
+        self._untils = [end + 1 for end in ends]
+        self._slice = np.searchsorted(np.array(self._untils), times, side="right")
+        if self._slice.max() >= len(ends):
+            raise ValueError(
+                f"slices_end: {name} has events after {given['slices_end'][-1]}: name the end of the last slice"
+            )
         self._fold = logs.folds(self._log, given["folds"])
         self._table = logs.session_table(self._log, FeatureSpec())
         made = logs.recipe(given["network"], self._fast)
@@ -61,7 +70,7 @@ class Log:
         """The type of the next event: accuracy and log loss."""
         kinds = logs.type_names(self._log)
         extra = split(tuple(name for name in self._network if name.startswith("next_"))).extra
-        found = targets(self._log, extra, self._until, GAP_S)
+        found = self._targets(extra)
         known = found.known[:, 0]
         wanted = found.values[:, [code for code, _ in kinds]].argmax(1)
         network = np.stack([self._network[f"next_{name}"] for _, name in kinds], 1)
@@ -78,11 +87,20 @@ class Log:
     def _outcome(self, task: str) -> tuple[Bools, Bools]:
         """Label and whether it is known, of every event (N,)."""
         if task == "buy_1d":
-            time = self._log.events["time"]
-            bought = self._log.purchases.days_to_next(self._log.shopper, time, self._until) <= 1.0
-            return bought, time + DAY_MS < self._until
-        found = targets(self._log, (task,), self._until, GAP_S)
+            time, until = self._log.events["time"], np.array(self._untils)[self._slice]
+            bought = self._log.purchases.next_time(self._log.shopper, time) <= time + DAY_MS
+            return bought, time + DAY_MS < until
+        found = self._targets((task,))
         return found.values[:, 0] > 0, found.known[:, 0]
+
+    def _targets(self, extra: tuple[str, ...]) -> Targets:
+        """Of all rows, each as of the end of its slice."""
+        parts = [targets(self._log, extra, until, GAP_S) for until in self._untils]
+        mine = [(self._slice == number)[:, None] for number in range(len(parts))]
+        return Targets(
+            np.select(mine, [part.values for part in parts]),
+            np.select(mine, [part.known for part in parts], False),
+        )
 
     def _of_trees(self, task: str) -> npt.NDArray[np.float64]:
         if task not in self._boosted:
