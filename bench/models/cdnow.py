@@ -6,7 +6,7 @@ count, not receipts. Learned models are judged out of fold, five folds of custom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.models.row import Metrics, Row, data
-from bench.models.tabular import errors, few, out_of_fold, quality
+from bench.models.tabular import Rows, errors, few, out_of_fold, quality
 from bench.processes import say
 from bench.report import fast
 from models.families import table
@@ -42,12 +42,22 @@ def measure(given: Mapping[str, Any]) -> Row:
     row.ours |= rules(known, count)
     row.ours["BG/NBD"], note = bg_nbd(known, count)
     row.notes.append(note)
-    inputs = {"RFM": known[list(RFM)].to_numpy(), "history": known.to_numpy()}
+    columns = {"RFM": list(RFM), "history": list(known)}
+    earlier = moments(days, known, given["moments"])
     for name, run in given["runs"].items():
         say(f"cdnow: {name}")
-        labels = lost if run["of"] == "churn" else count
-        scores = out_of_fold(models[run["model"]], inputs[run["inputs"]], labels, fold)
-        row.ours[name] = churn(lost, scores) if run["of"] == "churn" else counts(count, scores)
+        of_churn, chosen = run["of"] == "churn", columns[run["inputs"]]
+        more = [
+            Rows(then[chosen].to_numpy(), (n == 0) * 1.0 if of_churn else n, who) for then, n, who in earlier
+        ]
+        scores = out_of_fold(
+            models[run["model"]],
+            known[chosen].to_numpy(),
+            lost if of_churn else count,
+            fold,
+            more=Rows(*map(np.concatenate, zip(*more, strict=True))) if run.get("moments") else None,
+        )
+        row.ours[name] = churn(lost, scores) if of_churn else counts(count, scores)
     for name, bar in given["judged"].items():
         row.want(given, name, row.ours[bar["model"]][bar["metric"]])
     return row
@@ -97,6 +107,20 @@ def bought(days: pd.DataFrame, customers: pd.Index, end: pd.Timestamp) -> Array:
     until = end + pd.Timedelta(weeks=WEEKS)
     after = days[(days["date"] > end) & (days["date"] <= until)]
     return after.groupby("customer").size().reindex(customers, fill_value=0).to_numpy(np.float64)
+
+
+def moments(
+    days: pd.DataFrame, known: pd.DataFrame, ends: Iterable[str]
+) -> list[tuple[pd.DataFrame, Array, Array]]:
+    """What was known at earlier moments, the count that followed, and the place of each customer in `known`.
+
+    The weeks that followed reach into those that are foretold, so only customers to learn from may have such rows.
+    """
+    made = []
+    for end in map(pd.Timestamp, ends):
+        then = histories(days, end)
+        made.append((then, bought(days, then.index, end), known.index.get_indexer(then.index)))
+    return made
 
 
 def rules(known: pd.DataFrame, count: Array) -> dict[str, Metrics]:

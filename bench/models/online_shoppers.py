@@ -51,6 +51,7 @@ def measure(given: Mapping[str, Any]) -> Row:
         "random splits": (sessions, random),
         "time split": (sessions.without("Month"), [time_split(sessions)]),
         "no PageValues": (sessions.without("PageValues"), random),
+        "no PageValues, no rates": (sessions.without("PageValues", "BounceRates", "ExitRates"), random),
     }
     row = Row(notes=[*given["notes"]])
     for protocol, (table, splits) in protocols.items():

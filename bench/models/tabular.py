@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,14 @@ from models import metrics
 from models.families import kinds
 
 Array = npt.NDArray[Any]
+
+
+class Rows(NamedTuple):
+    """inputs (N, F), labels (N,), groups (N,): whose row it is."""
+
+    inputs: Array
+    labels: Array
+    groups: Array
 
 
 def quality(labels: Array, scores: Array, threshold: float = 0.5) -> Metrics:
@@ -55,13 +63,23 @@ def out_of_fold(
     fold: Array,
     seed: int = 0,
     groups: Array | None = None,
+    more: Rows | None = None,
 ) -> npt.NDArray[np.float64]:
-    """What the model of a parameter file says of every row (N,) when it learnt from the other folds; fold (N,)."""
+    """What the model of a parameter file says of every row (N,) when it learnt from the other folds; fold (N,).
+
+    groups (N,) stay together wherever the model holds rows out. more: further rows to learn from, but for those of groups
+    that are judged.
+    """
     found = np.empty(len(labels))
+    mine = np.arange(len(labels)) if groups is None else groups
     for one in np.unique(fold):
         learnt, apart = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-        inside = None if groups is None else groups[learnt]
-        model = kinds.make(given).fit(inputs[learnt], labels[learnt], seed, inside)
+        rows = Rows(inputs[learnt], labels[learnt], mine[learnt])
+        if more is not None:
+            there = ~np.isin(more.groups, mine[apart])
+            rows = Rows(*(np.concatenate([own, extra[there]]) for own, extra in zip(rows, more, strict=True)))
+        inside = None if groups is None and more is None else rows.groups
+        model = kinds.make(given).fit(rows.inputs, rows.labels, seed, inside)
         found[apart] = model.predict(inputs[apart])
     return found
 
