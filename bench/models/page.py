@@ -82,7 +82,9 @@ def main() -> int:
     made = page(report.read(report.RESULTS / "models.json"))
     if parser.parse_args().check:
         fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == made
-        print("docs/models.md is up to date" if fresh else "docs/models.md is old: python -m bench.models.page")
+        print(
+            "docs/models.md is up to date" if fresh else "docs/models.md is old: python -m bench.models.page"
+        )
         return 0 if fresh else 1
     write()
     return 0
