@@ -108,7 +108,18 @@ def finish(
     name: str, figures: Mapping[str, Any], bars: list[Bar], versions: Mapping[str, str], trial: bool
 ) -> int:
     """Write and print the report of `make bench-<name>`; returns the exit status, 1 when a bar does not hold."""
-    report = Report(
+    report = made(name, figures, bars, versions, trial)
+    path = report.write(TRIALS if trial else RESULTS)
+    show(report, Console())
+    print(f"written to {path.relative_to(ROOT)}")
+    return 0 if report.holds else 1
+
+
+def made(
+    name: str, figures: Mapping[str, Any], bars: list[Bar], versions: Mapping[str, str], trial: bool
+) -> Report:
+    """The report of `make bench-<name>`, or of a trial run of it, as of now and here."""
+    return Report(
         name,
         f"make bench-{name}" if not trial else " ".join(["a trial run of", name, *sys.argv[1:]]),
         commit(),
@@ -118,10 +129,6 @@ def finish(
         {key: _tidy(value) for key, value in figures.items()},
         tuple(Bar(bar.name, _tidy(bar.value), bar.bar, bar.holds) for bar in bars),
     )
-    path = report.write(TRIALS if trial else RESULTS)
-    show(report, Console())
-    print(f"written to {path.relative_to(ROOT)}")
-    return 0 if report.holds else 1
 
 
 def show(report: Report, console: Console) -> None:
@@ -158,7 +165,7 @@ def text(value: Any) -> str:
 
 def commit() -> str:
     """HEAD, with `-dirty` when the tree differs from it elsewhere than in what measurements write."""
-    made = [f":(exclude){path.relative_to(ROOT)}" for path in (RESULTS, PAGE)]
+    made = [f":(exclude){path.relative_to(ROOT)}" for path in (RESULTS, PAGE, PAGE.with_name("models.md"))]
     revision = _git("rev-parse", "HEAD")
     return revision + ("-dirty" if _git("status", "--porcelain", "--", ".", *made) else "")
 

@@ -36,16 +36,25 @@ def main() -> int:
         print(f"ONLY={unknown[0]}: no such row; want one of {', '.join(ROWS)}", file=sys.stderr)
         return 2
     figures, bars = _before()
+    versions, trial = report.libraries(LIBRARIES), report.fast()
+    failed = False
     for name in (row for row in ROWS if row in only):
-        made, made_bars = measured(name)
-        figures[name] = made
-        bars = [one for one in bars if not one.name.startswith(f"{name}: ")] + made_bars
-    figures = {name: figures[name] for name in ROWS if name in figures}
-    bars.sort(key=lambda one: ROWS.index(one.name.partition(":")[0]))
-    status = report.finish("models", figures, bars, report.libraries(LIBRARIES), report.fast())
-    if not report.fast():
+        found, found_bars = measured(name)
+        failed = failed or "error" in found
+        if "skipped" in found and "models" in figures.get(name, {}):
+            continue  # what was measured where the data was stays
+        figures[name] = found
+        figures = {row: figures[row] for row in ROWS if row in figures}
+        bars = [one for one in bars if not one.name.startswith(f"{name}: ")] + found_bars
+        bars.sort(key=lambda one: ROWS.index(one.name.partition(":")[0]))
+        # After every row: an hour's figures do not hang on the last of them.
+        report.made("models", figures, bars, versions, trial).write(
+            report.TRIALS if trial else report.RESULTS
+        )
+    status = report.finish("models", figures, bars, versions, trial)
+    if not trial:
         page.write()
-    return 1 if any("error" in figures[name] for name in only) else status
+    return 1 if failed else status
 
 
 def measured(name: str) -> tuple[dict[str, Any], list[Bar]]:

@@ -32,9 +32,9 @@ def section(name: str, figures: Mapping[str, Any], bars: Iterable[Bar]) -> str:
     """One data set."""
     given = parameters(name)
     lines = [f"## {name}", "", str(given["about"]).strip(), "", f"`make bench-models ONLY={name}`", ""]
+    lines += _table(given.get("published", {}), figures.get("models", {}))
     if "models" not in figures:
-        return "\n".join([*lines, str(figures.get("error") or figures.get("skipped")), ""])
-    lines += _table(given.get("published", {}), figures["models"])
+        return "\n".join([*lines, f"Not measured: {figures.get('error') or figures.get('skipped')}", ""])
     lines += ["| bar | value | wanted | holds |", "|---|---|---|---|"]
     mine = (bar for bar in bars if bar.name.startswith(f"{name}: "))
     for bar in mine:
@@ -50,11 +50,13 @@ def section(name: str, figures: Mapping[str, Any], bars: Iterable[Bar]) -> str:
 
 
 def _table(published: Mapping[str, Any], ours: Mapping[str, Metrics]) -> list[str]:
-    """Models down, metrics across. A published row is {metrics…, source: text}."""
+    """Models down, metrics across. A published row is {metrics…, source: text}. Nothing of no rows."""
     rows = [
         (f"{name} ({row.get('source', 'published')})", "published", row) for name, row in published.items()
     ]
     rows += [(name, "ours", row) for name, row in ours.items()]
+    if not rows:
+        return []
     names = list(dict.fromkeys(key for _, _, row in rows for key in row if key != "source"))
     lines = [f"| model | whose | {' | '.join(names)} |", f"|---|---{'|---' * len(names)}|"]
     for name, whose, row in rows:
@@ -80,7 +82,9 @@ def main() -> int:
     made = page(report.read(report.RESULTS / "models.json"))
     if parser.parse_args().check:
         fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == made
-        print("docs/models.md is up to date" if fresh else "docs/models.md is old: make docs")
+        print(
+            "docs/models.md is up to date" if fresh else "docs/models.md is old: python -m bench.models.page"
+        )
         return 0 if fresh else 1
     write()
     return 0
