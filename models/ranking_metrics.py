@@ -7,7 +7,7 @@ that scores all items alike gets what drawing lots gets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,37 +50,19 @@ def places(scores: Iterable[Floats], targets: Array) -> Places:
 
     Raises ValueError when there are no rows, more or fewer rows than targets, or a score is not a number.
     """
-    found = list(_batches(scores, targets))
-    rows = sum(len(above) for above, _ in found)
-    if not rows or rows != len(targets):
-        raise ValueError(
-            f"ranking: scores of {rows} rows for {len(targets)} targets; want as many, at least one"
-        )
-    return Places(np.concatenate([above for above, _ in found]), np.concatenate([tied for _, tied in found]))
-
-
-def _batches(scores: Iterable[Floats], targets: Array) -> Iterator[tuple[Counts, Counts]]:
-    start = 0
+    above, tied, start = [], [], 0
     for batch in scores:
-        wanted = targets[start : start + len(batch)]
+        wanted = np.asarray(targets[start : start + len(batch)], np.int64)
         start += len(batch)
         if len(wanted) < len(batch):
-            return  # the caller counts rows
-        own = np.take_along_axis(batch, np.asarray(wanted, np.int64)[:, None], 1)
-        above, tied = (batch > own).sum(1), (batch == own).sum(1)
-        if not tied.all() or np.isnan(np.min(batch)):
+            break
+        own = np.take_along_axis(batch, wanted[:, None], 1)
+        above.append((batch > own).sum(1))
+        tied.append((batch == own).sum(1))
+        if not tied[-1].all() or np.isnan(np.min(batch)):
             raise ValueError("ranking: a score is NaN; the model that made it has diverged")
-        yield above, tied
-
-
-def summary(ranked: Places, ks: Iterable[int] = (20,)) -> Mapping[str, float]:
-    """recall@k, mrr@k and ndcg@k for every k."""
-    return {
-        name: value
-        for k in ks
-        for name, value in (
-            (f"recall@{k}", ranked.recall(k)),
-            (f"mrr@{k}", ranked.reciprocal_rank(k)),
-            (f"ndcg@{k}", ranked.discounted_gain(k)),
+    if not start or start != len(targets):
+        raise ValueError(
+            f"ranking: {start} rows or more for {len(targets)} targets; want as many, at least one"
         )
-    }
+    return Places(np.concatenate(above), np.concatenate(tied))

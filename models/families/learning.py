@@ -81,7 +81,7 @@ def learn(
     if lengths(sessions).max() < 2:
         raise ValueError("sessions: none has two items, so there is no next item to learn")
     optimizer = torch.optim.AdamW(network.parameters(), how.rate, weight_decay=how.decay, fused=True)
-    steps = how.epochs * sum(1 for _ in _rows(sessions, how, np.random.default_rng(seed)))
+    steps = how.epochs * sum(1 for _ in epoch_rows(sessions, how, np.random.default_rng(seed)))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps, how.warm))
     draw = Negatives(sessions, how, seed) if how.negatives else None
     events, loading, learning = 0, 0.0, 0.0
@@ -89,7 +89,7 @@ def learn(
     for epoch in range(how.epochs):
         network.train()
         begun = time.perf_counter()
-        for rows in _rows(sessions, how, rng):
+        for rows in epoch_rows(sessions, how, rng):
             batch = batch_of(sessions, rows, how)
             made = time.perf_counter()
             loss = network.loss(*batch) if draw is None else network.sampled_loss(*batch, *draw())
@@ -156,7 +156,7 @@ class Negatives:
         return torch.from_numpy(drawn), self.log_expected
 
 
-def _rows(sessions: Sessions, how: Learning, rng: np.random.Generator) -> Iterator[Rows]:
+def epoch_rows(sessions: Sessions, how: Learning, rng: np.random.Generator) -> Iterator[Rows]:
     """Sessions of an epoch, in batches of about `cells` items.
 
     Sessions that stand side by side are as long as each other, or nearly so: next to nothing is padding.
@@ -165,6 +165,8 @@ def _rows(sessions: Sessions, how: Learning, rng: np.random.Generator) -> Iterat
     rows = rng.permutation(len(sizes))
     rows = rows[np.argsort(sizes[rows], kind="stable")]
     rows = rows[sizes[rows] > 1]
+    if not len(rows):
+        return
     batch = np.cumsum(sizes[rows]) // how.cells
     cuts = np.flatnonzero(np.diff(batch)) + 1
     parts = np.split(rows, cuts)
