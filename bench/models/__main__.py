@@ -35,9 +35,9 @@ def main() -> int:
     if unknown:
         print(f"ONLY={unknown[0]}: no such row; want one of {', '.join(ROWS)}", file=sys.stderr)
         return 2
-    figures, bars = _before()
-    for name in (row for row in ROWS if row in only):
-        made, made_bars = measured(name)
+    found = {name: measured(name) for name in ROWS if name in only}
+    figures, bars = _before()  # only now: another run may have written its rows meanwhile
+    for name, (made, made_bars) in found.items():
         figures[name] = made
         bars = [one for one in bars if not one.name.startswith(f"{name}: ")] + made_bars
     figures = {name: figures[name] for name in ROWS if name in figures}

@@ -21,7 +21,7 @@ from models.families.interface import Array, Floats, Ranker, Sessions
 from models.families.rankers import load
 from models.families.sessions import checked, latest, questions
 
-CANDIDATES = 50  # of each member: the weights are chosen on the union of these and the true item
+CANDIDATES = 50  # of each member: the weights are chosen on the union of these
 
 
 class Blend:
@@ -38,7 +38,7 @@ class Blend:
         members: Sequence[Ranker],
         weights: Sequence[float] | None = None,
         held_out: float = 0.05,
-        floor: float = 0.05,
+        floor: float = 0.3,
     ) -> None:
         if not members or (weights is not None and len(weights) != len(members)):
             raise ValueError(
@@ -65,9 +65,16 @@ class Blend:
         return self
 
     def weigh(self, asked: Sessions, targets: Array) -> Self:
-        """Finds the weights of fitted members on sessions that they have not learned from."""
+        """Finds the weights of fitted members on sessions that they have not learned from.
+
+        Raises ValueError when no member names the true item of any question.
+        """
         found = list(self._candidates(asked, targets))
         seen, twice = (np.concatenate([one[part] for one in found]) for part in (0, 1))
+        if not len(seen):
+            raise ValueError(
+                "blend: no member names what came next in any held-out session; hold out more of them"
+            )
 
         def loss(weights: Array) -> tuple[float, Array]:
             probable = log_softmax(np.where(twice, -np.inf, seen @ weights), 1)
@@ -84,35 +91,42 @@ class Blend:
         if self.weights is None:
             raise ValueError("blend: no weights; fit it, or weigh its members on held-out sessions")
         for parts in self._parts(sessions):
-            yield np.tensordot(self.weights, parts, 1)
+            scores = np.zeros_like(parts[0])
+            for weight, part in zip(self.weights, parts, strict=True):
+                scores += weight * part
+            yield scores
 
-    def _parts(self, sessions: Sessions) -> Iterator[Floats]:
-        """Log-probabilities (members, b, n_items)."""
+    def _parts(self, sessions: Sessions) -> Iterator[list[Floats]]:
+        """For each member log-probabilities (b, n_items), but for a constant in each row, which ranks nothing."""
         for scores in zip(*(member.predict(sessions) for member in self.members), strict=True):
-            pairs = zip(self.members, scores, strict=True)
-            yield np.stack([self._probable(member, given) for member, given in pairs])
+            yield [self._probable(*pair) for pair in zip(self.members, scores, strict=True)]
 
     def _probable(self, member: Ranker, scores: Floats) -> Floats:
         if member.logits:
-            return np.asarray(log_softmax(scores, 1))
+            return scores
         total = np.maximum(scores.sum(1, keepdims=True), np.finfo(np.float32).tiny)
         probable: Floats = scores * ((1 - self.floor) / total) + np.float32(self.floor / self.n_items)
         return np.log(probable, out=probable)
 
     def _candidates(self, asked: Sessions, targets: Array) -> Iterator[tuple[Floats, Array]]:
-        """Log-probabilities (b, candidates, members), the true item's first; bool (b, candidates), named before."""
+        """Log-probabilities (q, candidates, members), the true item's first; bool (q, candidates), named before.
+
+        Questions whose true item no member names are left out: among the candidates it would be the one that all find
+        unlikely, and the weights would learn to tell it by that.
+        """
         start, most = 0, min(CANDIDATES, self.n_items)
-        for parts in self._parts(asked):
+        for parts in map(np.stack, self._parts(asked)):
             rows = parts.shape[1]
-            named = np.argpartition(-parts, most - 1, 2)[:, :, :most]
+            named = np.concatenate(list(np.argpartition(-parts, most - 1, 2)[:, :, :most]), 1)
             true = np.asarray(targets[start : start + rows, None], np.int64)
             start += rows
-            items = np.concatenate([true, *named], 1)
+            items = np.concatenate([true, named], 1)[(named == true).any(1)]
             order = np.argsort(items, 1, kind="stable")
             ordered = np.take_along_axis(items, order, 1)
             twice = np.zeros(items.shape, bool)
             np.put_along_axis(twice, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
-            yield np.take_along_axis(parts, items[None], 2).transpose(1, 2, 0), twice
+            kept = parts[:, (named == true).any(1)]
+            yield np.take_along_axis(kept, items[None], 2).transpose(1, 2, 0), twice
 
     def export(self, folder: Path) -> None:
         """See Ranker; each member has a folder of its own within."""
