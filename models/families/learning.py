@@ -68,22 +68,18 @@ def learn(
     sessions: Sessions,
     how: Learning,
     seed: int,
-    score: Callable[[Sessions], float] | None = None,
+    score: Callable[[Sessions], float],
 ) -> Speed:
     """Trains in place. score: of held-out sessions, higher is better; the network is left as it was at its best.
 
     Raises ValueError when no session has two items, or the loss is no longer a number.
     """
-    rng = np.random.default_rng(seed)
     held = None
-    if how.held_out and score:
+    if how.held_out:
         sessions, held = latest(sessions, how.held_out)
     if lengths(sessions).max() < 2:
         raise ValueError("sessions: none has two items, so there is no next item to learn")
-    optimizer = torch.optim.AdamW(network.parameters(), how.rate, weight_decay=how.decay, fused=True)
-    steps = how.epochs * sum(1 for _ in epoch_rows(sessions, how, np.random.default_rng(seed)))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps, how.warm))
-    draw = Negatives(sessions, how, seed) if how.negatives else None
+    step, rng = Step(network, sessions, how, seed), np.random.default_rng(seed)
     events, loading, learning = 0, 0.0, 0.0
     best, best_epoch, kept = -math.inf, 0, None
     for epoch in range(how.epochs):
@@ -92,35 +88,48 @@ def learn(
         for rows in epoch_rows(sessions, how, rng):
             batch = batch_of(sessions, rows, how)
             made = time.perf_counter()
-            loss = network.loss(*batch) if draw is None else network.sampled_loss(*batch, *draw())
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), how.clip)
-            optimizer.step()
-            schedule.step()
+            loss = step(batch)
+            done = time.perf_counter()
+            loading, learning, begun = loading + made - begun, learning + done - made, done
             events += int(batch.told.sum()) + len(rows)
-            loading, learning, begun = (
-                loading + made - begun,
-                learning + time.perf_counter() - made,
-                time.perf_counter(),
-            )
-        if not math.isfinite(loss.item()):
-            raise ValueError(
-                f"training diverged in epoch {epoch}: the loss is {loss.item()}; lower rate={how.rate}"
-            )
-        if held is None or score is None:
-            continue
-        reached = score(held)
-        if reached > best:
+        if not math.isfinite(loss):
+            raise ValueError(f"training diverged in epoch {epoch}: the loss is {loss}; lower rate={how.rate}")
+        if held is not None and (reached := score(held)) > best:
             best, best_epoch = reached, epoch
             kept = {name: value.clone() for name, value in network.state_dict().items()}
-        elif epoch - best_epoch >= how.patience:
+        elif held is not None and epoch - best_epoch >= how.patience:
             break
     if kept is not None:
         network.load_state_dict(kept)
     network.eval()
     took = loading + learning
     return Speed(events / took, loading / took, epoch + 1)
+
+
+class Step:
+    """One step of AdamW on a batch, along the schedule; called, it returns the loss."""
+
+    def __init__(self, network: NextItem, sessions: Sessions, how: Learning, seed: int) -> None:
+        self.network, self.clip = network, how.clip
+        self.optimizer = torch.optim.AdamW(network.parameters(), how.rate, weight_decay=how.decay, fused=True)
+        steps = how.epochs * sum(1 for _ in epoch_rows(sessions, how, np.random.default_rng(seed)))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: _rate(step / steps, how.warm)
+        )
+        self.draw = Negatives(sessions, how, seed) if how.negatives else None
+
+    def __call__(self, batch: Batch) -> float:
+        loss = (
+            self.network.loss(*batch)
+            if self.draw is None
+            else self.network.sampled_loss(*batch, *self.draw())
+        )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
 
 
 def batch_of(sessions: Sessions, rows: Rows, how: Learning) -> Batch:

@@ -90,8 +90,12 @@ class SequenceRanker:
 
     @torch.inference_mode()
     def step(self, items: Array, state: Floats) -> tuple[Floats, Floats]:
-        """See SteppingRanker."""
+        """See SteppingRanker. Raises ValueError for an unknown item or a state of another shape."""
         check_items(items, self.n_items)
+        if state.shape != (len(items), self.state_size):
+            raise ValueError(
+                f"state: shape {state.shape}; want ({len(items)}, {self.state_size}), zeros at first"
+            )
         output, after = self.network.step(
             torch.from_numpy(np.asarray(items, np.int64)), torch.from_numpy(state)
         )

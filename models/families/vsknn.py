@@ -30,7 +30,7 @@ class Neighbourhood:
 
     neighbours: sessions that vote. recent: of each item, only the latest so many training sessions are looked at.
     items: over steps back from the session's last item. age: over training sessions back from the latest, as a share of
-    all. ahead, back: over steps from the shared item within a neighbour. rare: weight of an item is log(S / its sessions)
+    all. ahead, back: over steps from the shared item within a neighbour. rare: an item weighs log(1 + S / its sessions)
     to this power; 0 is none.
     """
 
@@ -65,9 +65,7 @@ class VSKNN:
         _, latest = np.unique((of * self.n_items + sessions.items)[::-1], return_index=True)
         at = np.sort(len(of) - 1 - latest)
         at = at[np.argsort(sessions.items[at], kind="stable")]
-        self._at = (
-            at  # places of distinct items of sessions, by item, then from the oldest session to the latest
-        )
+        self._at = at  # places of the distinct items of sessions, by item, then from the oldest session on
         self._ends = np.cumsum(np.bincount(sessions.items[at], minlength=self.n_items))
         self._of = of
         return self

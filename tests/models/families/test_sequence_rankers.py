@@ -117,6 +117,8 @@ def test_what_is_wrong_is_named() -> None:
         GRU4Rec(**SMALL).fit(sessions_of([[1], [2]], 3))
     with pytest.raises(ValueError, match="item 30 at 1 is not within 0 … 29"):
         fitted(0).step(np.array([1, N_ITEMS]), np.zeros((2, 16), np.float32))
+    with pytest.raises(ValueError, match=r"state: shape \(2, 3\); want \(2, 16\)"):
+        fitted(0).step(np.array([1, 2]), np.zeros((2, 3), np.float32))
     with pytest.raises(ValueError, match=r"diverged in epoch 0.*lower rate"):
         GRU4Rec(**SMALL, rate=1e38).fit(browsed())
 
