@@ -35,12 +35,13 @@ def main() -> int:
     if unknown:
         print(f"ONLY={unknown[0]}: no such row; want one of {', '.join(ROWS)}", file=sys.stderr)
         return 2
-    figures, bars = _before()
     versions, trial = report.libraries(LIBRARIES), report.fast()
     failed = False
+    figures, bars = _before()
     for name in (row for row in ROWS if row in only):
         found, found_bars = measured(name)
         failed = failed or "error" in found
+        figures, bars = _before()  # only now: another run may have written its rows meanwhile
         if "skipped" in found and "models" in figures.get(name, {}):
             continue  # what was measured where the data was stays
         figures[name] = found

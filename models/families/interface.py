@@ -48,9 +48,13 @@ class Sessions:
 
 
 class Ranker(Protocol):
-    """Ranks all items by how likely each is the next of a session."""
+    """Ranks all items by how likely each is the next of a session. Raises ValueError for no sessions or unknown items."""
 
-    n_items: int
+    @property
+    def n_items(self) -> int:
+        """What it learned from."""
+
+    logits: bool  # scores are log-probabilities but for a constant; otherwise they are weights >= 0
 
     def fit(self, sessions: Sessions, seed: int = 0) -> Self:
         """Learns from whole sessions."""
