@@ -147,6 +147,8 @@ class _Asker:
     def redeems(self, model: Redemption) -> Asked | NotAsked:
         """A row per household and campaign mailed; what stands beside it is the household's past rate."""
         name, title = "redeem", f"redeems a coupon of a mailed campaign within {REDEEM_DAYS} days"
+        if not len(self._predicted):
+            return NotAsked(name, title, "there is no prediction at all")
         parts = (self._split.tune, self._split.score)
         tuned, found = (self._mailed(part) for part in parts)
         scores = model.probability(found, self._predicted)
@@ -237,12 +239,14 @@ class _Asker:
     def _scores(self, rows: Rows, read: Read, exactly: bool, plain: bool = False) -> tuple[Array, Array]:
         """The model's scores (N,), and where it had said something (N,). plain: without the release's calibration."""
         at = self._predicted.latest(rows.shopper, rows.moment, exactly)
-        latest = np.maximum(at, 0)
-        curve = self._predicted.survival[latest]
+        known = at >= 0
+        curve = self._predicted.survival[at[known]]
         if plain and self._choices.calibration is not None:
             curve = recalibrated.as_trained(curve, self._choices.calibration)
-        elapsed = np.maximum((rows.moment - self._predicted.time[latest]) / DAY_MS, 0)
-        return np.clip(read(curve, elapsed), 0.0, 1.0), at >= 0
+        elapsed = np.maximum((rows.moment[known] - self._predicted.time[at[known]]) / DAY_MS, 0)
+        scores = np.full(len(at), np.nan)
+        scores[known] = np.clip(read(curve, elapsed), 0.0, 1.0)
+        return scores, known
 
     def _versions(
         self,
