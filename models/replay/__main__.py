@@ -21,7 +21,7 @@ from schemas.settings import Settings, SettingsError
 
 DAY_MS = int(timedelta(days=1).total_seconds() * 1000)
 HISTORY_DAYS = 365
-WIDTH = 170  # columns, where the output is no terminal
+WIDTH = 160  # columns, where the output is no terminal
 EXAMPLES = """examples:
   intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --promote
       learn from January to July, evaluate on August and September, write a release and have workers use it
