@@ -142,8 +142,7 @@ class Job:
 
     def _asked(self, sequences: Sequences, of: Release, split: Split) -> tuple[Answers, Redemption | None]:
         predicted = self._predicted(sequences, of)
-        learnt = split.learn if split.kind == "time" else split.learn.joined(split.tune)
-        redemption = self._redemption(sequences, predicted, learnt)
+        redemption = self._redemption(sequences, predicted, split.learn)
         choices = Choices(self.threshold, of.card.calibration, of.card.features, seed=self.seed)
         return answers(sequences, predicted, split, redemption, choices), redemption
 

@@ -8,21 +8,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.evaluation.asked import NotAsked
 from models.evaluation.report import Report
 from models.evaluation.thresholds import Threshold
 from models.events import hash_names
 from models.replay.dataset import Sequences
-from models.replay.evaluate import Choices, evaluate
+from models.replay.evaluate import Answers, Choices, answers, evaluate, judged
 from models.replay.history import DAY_MS
 from models.replay.predicted import Predicted, published
 from models.replay.redemption import REDEEM_DAYS, mailings
 from models.replay.source import Interval, SourceProblem
+from models.replay.splits import by_fold
 from models.survival import SURVIVAL_DAYS
 from tests.models.replay.shop import START, event, rows, sequences
 
 FIT = Interval(START, START + 60 * DAY_MS)
 SCORED = Interval(FIT.stop, START + 120 * DAY_MS)
 SHOP = sequences(rows(shoppers=60, days=120))
+FOLDS = list(by_fold(SHOP.users, Interval(START, SCORED.stop), 3, 0))
 PLAIN = Choices(boosted=False)
 
 
@@ -137,6 +140,16 @@ def test_a_question_that_cannot_be_put_is_a_sentence() -> None:
     assert not silent.comparisons
     assert "said nothing" in silent.not_asked[0].why
     assert silent.tables()
+
+
+def test_a_fold_that_cannot_be_asked_leaves_the_others() -> None:
+    answer = [answers(SHOP, clairvoyant(SHOP), fold, None, PLAIN) for fold in FOLDS]
+    answer[1] = Answers([NotAsked("buy_3d", "buys", "nobody came")], [], [])
+    report = judged(answer, FOLDS[0])
+    assert len(report.comparison("buy_3d").folds) == 2
+    assert len(report.amounts) == 1
+    assert report.split == "3-fold cross-validation by shopper"
+    assert judged(answer[1:2] * 3, FOLDS[0]).not_asked[0].why == "nobody came"
 
 
 def test_what_is_learnt_must_lie_before_what_is_scored() -> None:
