@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 RANKED_LEAST = 200  # resamples that AUC and average precision get at least
 RANKED_WORK = 10_000_000  # rows times resamples that they may cost beyond
-_CHUNK = 4_000_000  # weights held at a time
+_CHUNK = 1_000_000  # weights held at a time
 _SORTED = 100_000  # weights of sorted rows looked at in one go: they stay in the cache
 _CERTAIN = 2.0**-52  # probabilities are cut there as by scikit-learn, or one sure mistake would be infinite
 
@@ -81,8 +81,11 @@ class Resamples:
 class YesNo:
     """Figures of probabilities and decisions: names as in `metrics.Binary` and `metrics.Decided`."""
 
-    def __init__(self, resamples: Resamples, labels: Array, scores: Array, said: Array) -> None:
-        """labels, said: bool (N,); scores: probabilities (N,)."""
+    def __init__(
+        self, resamples: Resamples, labels: Array, scores: Array, said: Array, folds: Array | None = None
+    ) -> None:
+        """labels, said: bool (N,); scores: probabilities (N,). folds: int (N,), AUC and average precision are then means
+        over the folds, since scores of different models do not rank rows against each other."""
         came, sure = labels.astype(float), np.clip(scores, _CERTAIN, 1 - _CERTAIN)
         loss = -np.where(labels, np.log(sure), np.log1p(-sure))
         apart = np.zeros((len(came), BINS))
@@ -90,7 +93,12 @@ class YesNo:
         cells = (labels & said, ~labels & said, labels & ~said)
         columns = (np.ones(len(came)), loss, (scores - came) ** 2, *cells)
         self._sums = resamples.sums(np.column_stack([*columns, apart]))
-        self._ranked = _Ranked(resamples.code, labels, scores)
+        each = (
+            [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+            if folds is not None
+            else [slice(None)]
+        )
+        self._ranked = [_Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
 
     def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
         rows, loss, square, tp, fp, fn, *apart = (weights @ self._sums).T
@@ -104,7 +112,9 @@ class YesNo:
                 "recall": tp / (tp + fn),
                 "f1": 2 * tp / (2 * tp + fp + fn),
             }
-        return {**self._ranked(weights, ranked), **found}
+        every = [one(weights, ranked) for one in self._ranked]
+        means = {name: np.mean([one[name] for one in every], axis=0) for name in every[0]}
+        return {**means, **found}
 
 
 class _Ranked:

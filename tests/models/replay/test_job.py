@@ -24,10 +24,11 @@ INTERVAL = ["--from", "2017-01-01", "--train-until", "2017-04-01", "--to", "2017
 
 @pytest.fixture
 def shop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An archive of 60 shoppers, and settings in the environment."""
+    """An archive of 40 shoppers, settings in the environment, and a recipe of two epochs."""
+    monkeypatch.setattr(Recipe, "fast", lambda recipe: replace(recipe, lanes=16, epochs=2))
     for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
         monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
-    write(Path(settings.archive_uri), rows(shoppers=60, days=150))
+    write(Path(settings.archive_uri), rows(shoppers=40, days=150))
     return settings
 
 
@@ -61,8 +62,11 @@ def test_run_writes_a_release_with_its_metrics(shop: Settings, capsys: pytest.Ca
         )
         == 0
     )
-    again = json.loads((report / "2" / "report.json").read_text())
-    assert again["tasks"] == json.loads((report / "report.json").read_text())["tasks"]  # one seed, one result
+    first, again = (
+        json.loads((folder / "report.json").read_text(), parse_float=lambda text: round(float(text), 9))
+        for folder in (report, report / "2")
+    )
+    assert again["tasks"] == first["tasks"]  # one seed, one result
     assert len(again["leakage"]) == 7
     late = [
         "--from",
@@ -78,13 +82,6 @@ def test_run_writes_a_release_with_its_metrics(shop: Settings, capsys: pytest.Ca
     assert "score what it has seen" in capsys.readouterr().err
 
 
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One epoch of training."""
-    monkeypatch.setattr(Recipe, "fast", lambda recipe: replace(recipe, lanes=16, epochs=1))
-
-
-@pytest.mark.usefixtures("brief")
 def test_by_user_a_release_is_judged_on_shoppers_that_it_has_not_seen(
     shop: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,14 +91,13 @@ def test_by_user_a_release_is_judged_on_shoppers_that_it_has_not_seen(
     card = release.read(str(folder)).card
     assert card.metrics["split"] == {"kind": "user", "seed": 4}
     task = card.metrics["evaluation"]["tasks"]["buy_3d"]
-    assert task["bootstrap"]["shoppers"] < 20
+    assert task["bootstrap"]["shoppers"] < 15
     assert {one["rule"] for one in task["model"]["thresholds"]} == {"given"}
     other = [*by_user[:-1], "5", "--release", folder.name]
     assert main(["evaluate", *other]) == 1
     assert "may have learnt from the shoppers" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("brief")
 def test_k_folds_score_every_shopper_by_a_model_that_has_not_seen_it(
     shop: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +105,7 @@ def test_k_folds_score_every_shopper_by_a_model_that_has_not_seen_it(
     assert main(["run", *by_fold, "--fast"]) == 0, capsys.readouterr().err
     (folder,) = Path(shop.releases_uri).iterdir()
     task = release.read(str(folder)).card.metrics["evaluation"]["tasks"]["buy_3d"]
-    assert task["bootstrap"]["shoppers"] > 50
+    assert task["bootstrap"]["shoppers"] > 35
     assert len(task["folds"]) == len(task["model"]["thresholds"]) == 3
     assert sum(fold["rows"] for fold in task["folds"]) == task["model"]["rows"]
     assert main(["evaluate", *by_fold, "--release", folder.name]) == 1
