@@ -191,7 +191,7 @@ def hit_rows(came_true: Array, relevant: Array) -> dict[str, npt.NDArray[np.floa
         "share": came_true.mean(axis=1),
         "recall": came_true.sum(axis=1) / relevant,
         "mrr": found / (came_true.argmax(axis=1) + 1),
-        "ndcg": came_true @ discount / best,
+        "ndcg": (came_true * discount).sum(axis=1) / best,
     }
 
 

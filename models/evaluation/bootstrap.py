@@ -21,10 +21,9 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 1000
 RANKED_LEAST = 200  # resamples that AUC and average precision get at least
 RANKED_WORK = 10_000_000  # rows times resamples that they may cost beyond
-_CHUNK = 4_000_000  # weights held at a time
-_CERTAIN = float(
-    np.finfo(float).eps
-)  # how scikit-learn cuts probabilities, or one sure mistake would be infinite
+_CHUNK = 1_000_000  # weights held at a time
+_SORTED = 100_000  # weights of sorted rows looked at in one go: they stay in the cache
+_CERTAIN = 2.0**-52  # probabilities are cut there as by scikit-learn, or one sure mistake would be infinite
 
 
 class Range(NamedTuple):
@@ -82,8 +81,11 @@ class Resamples:
 class YesNo:
     """Figures of probabilities and decisions: names as in `metrics.Binary` and `metrics.Decided`."""
 
-    def __init__(self, resamples: Resamples, labels: Array, scores: Array, said: Array) -> None:
-        """labels, said: bool (N,); scores: probabilities (N,)."""
+    def __init__(
+        self, resamples: Resamples, labels: Array, scores: Array, said: Array, folds: Array | None = None
+    ) -> None:
+        """labels, said: bool (N,); scores: probabilities (N,). folds: int (N,), AUC and average precision are then means
+        over the folds, since scores of different models do not rank rows against each other."""
         came, sure = labels.astype(float), np.clip(scores, _CERTAIN, 1 - _CERTAIN)
         loss = -np.where(labels, np.log(sure), np.log1p(-sure))
         apart = np.zeros((len(came), BINS))
@@ -91,7 +93,12 @@ class YesNo:
         cells = (labels & said, ~labels & said, labels & ~said)
         columns = (np.ones(len(came)), loss, (scores - came) ** 2, *cells)
         self._sums = resamples.sums(np.column_stack([*columns, apart]))
-        self._ranked = _Ranked(resamples.code, labels, scores)
+        each = (
+            [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+            if folds is not None
+            else [slice(None)]
+        )
+        self._ranked = [_Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
 
     def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
         rows, loss, square, tp, fp, fn, *apart = (weights @ self._sums).T
@@ -105,7 +112,9 @@ class YesNo:
                 "recall": tp / (tp + fn),
                 "f1": 2 * tp / (2 * tp + fp + fn),
             }
-        return {**self._ranked(weights, ranked), **found}
+        every = [one(weights, ranked) for one in self._ranked]
+        means = {name: np.mean([one[name] for one in every], axis=0) for name in every[0]}
+        return {**means, **found}
 
 
 class _Ranked:
@@ -118,21 +127,22 @@ class _Ranked:
 
     def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
         found = np.full((2, len(weights)), np.nan)
-        for at in range(ranked):
-            found[:, at] = self._one(weights[at])
+        step = max(1, _SORTED // len(self._code))
+        for first in range(0, ranked, step):
+            some = slice(first, min(first + step, ranked))
+            found[:, some] = self._some(weights[some])
         return {"auc": found[0], "average_precision": found[1]}
 
-    def _one(self, weights: Array) -> tuple[float, float]:
-        weight = weights[self._code]
-        drawn = np.cumsum(weight)[self._ends]
-        true = np.cumsum(weight * self._came)[self._ends]
+    def _some(self, weights: Array) -> tuple[Floats, Floats]:
+        weight = weights.take(self._code, axis=1)
+        drawn = weight.cumsum(axis=1).take(self._ends, axis=1)
+        true = (weight * self._came).cumsum(axis=1).take(self._ends, axis=1)
         false = drawn - true
-        if not true[-1] or not false[-1]:
-            return np.nan, np.nan
         gained, lost = np.diff(true, prepend=0.0), np.diff(false, prepend=0.0)
-        area = (lost * (true - gained / 2)).sum() / (true[-1] * false[-1])
-        precision = (gained * true / np.maximum(drawn, 1.0)).sum() / true[-1]
-        return float(area), float(precision)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area = (lost * (true - gained / 2)).sum(axis=1) / (true[:, -1] * false[:, -1])
+            precision = (gained * true / np.maximum(drawn, 1.0)).sum(axis=1) / true[:, -1]
+        return area, np.where(np.isnan(area), np.nan, precision)
 
 
 class Means:

@@ -39,7 +39,7 @@ th:first-child, td:first-child { text-align: left; white-space: normal; min-widt
 td small { display: block; color: var(--dim); font-size: .75rem; } tr.model td { font-weight: 600; }
 tr.model td small { font-weight: 400; } tr.lead td:first-child { font-style: italic; }
 .sure { color: #2a9d4e; } .worse { color: #d9534f; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: .6rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: .6rem; }
 .plots svg { width: 100%; height: auto; } svg text { fill: currentColor; }
 summary { cursor: pointer; margin: .5rem 0; } nav a { margin-right: 1rem; } a { color: var(--accent); }
 """

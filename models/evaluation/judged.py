@@ -1,7 +1,7 @@
 """Figures of what was asked: every predictor's with intervals, the model's lead over each other one, slices, calibration."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class Comparison:
     @property
     def note(self) -> str:
         """What a reader should know before reading the figures; often nothing."""
+        if self.model.auc is None and self.folds:
+            return "The rows of a fold all have the same outcome, and cannot be ranked: take fewer folds."
         if self.model.auc is None:
             return f"All {self.model.rows:,} rows have the same outcome: nothing can be ranked. Score a longer interval."
         return ""
@@ -179,11 +181,14 @@ def judge(asked: Asked, seed: int = 0) -> Comparison:
     """Everything about a yes/no question. Raises ValueError without a row."""
     resamples = Resamples(asked.shopper, seed=seed)
     draws = resamples.draw(
-        {name: YesNo(resamples, asked.labels, asked.scores[name], asked.said[name]) for name in asked.scores}
+        {
+            name: YesNo(resamples, asked.labels, asked.scores[name], asked.said[name], asked.folds)
+            for name in asked.scores
+        }
     )
     found = {}
     for name, scores in asked.scores.items():
-        quality = metrics.binary(asked.labels, scores)
+        quality = _quality(asked, scores)
         answers = metrics.decided(asked.labels, asked.said[name])
         plain = Predictor(quality, answers, asked.thresholds[name], {})
         found[name] = Predictor(quality, answers, asked.thresholds[name], _ranges(plain.figures, draws[name]))
@@ -248,6 +253,20 @@ def _differences(
                 apart = draws[MODEL][figure] - draws[to][figure]
                 found[to][figure] = Difference(ours - theirs, spread("difference", ours - theirs, apart))
     return found
+
+
+def _quality(asked: Asked, scores: Array) -> Binary:
+    """Over all rows, but AUC and average precision as means over the folds, where there are some."""
+    whole = metrics.binary(asked.labels, scores)
+    if asked.folds is None:
+        return whole
+    each = [asked.folds == fold for fold in np.unique(asked.folds)]
+    found = [metrics.binary(asked.labels[rows], scores[rows]) for rows in each]
+    aucs = [one.auc for one in found if one.auc is not None]
+    means = [one.average_precision for one in found if one.average_precision is not None]
+    if len(aucs) < len(found):
+        return replace(whole, auc=None, average_precision=None)
+    return replace(whole, auc=float(np.mean(aucs)), average_precision=float(np.mean(means)))
 
 
 def _versions(asked: Asked) -> dict[str, Binary]:

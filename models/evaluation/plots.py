@@ -170,7 +170,10 @@ def _svg(draw: Callable[[Any], None], name: str, title: str, legend: bool = True
         "axes.titlesize": 10,
     }
     with mpl.rc_context(settings), io.StringIO() as file:
-        figure = Figure(figsize=SIZE, layout="tight")
+        figure = Figure(figsize=SIZE)
+        figure.subplots_adjust(
+            left=0.15, right=0.97, bottom=0.14, top=0.91
+        )  # a tight layout draws everything twice
         FigureCanvasSVG(figure)
         axes = figure.subplots()
         axes.grid(color=COLOURS[CONSTANT], alpha=0.25, linewidth=0.5)

@@ -1,6 +1,7 @@
 """A report's tables for a terminal. What does not fit there stands in the page."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -22,6 +23,7 @@ COLUMNS = {
     "recall": 7,
     "F1": 7,
 }
+_STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
 HITS = {"any": "hit@k", "share": "share", "recall": "R@k", "mrr": "MRR@k", "ndcg": "NDCG@k"}
 
 
@@ -29,7 +31,7 @@ def questions(comparisons: Sequence[Comparison], not_asked: Sequence[NotAsked]) 
     """A table per yes/no question: a line per predictor, then the model's lead over each other one."""
     found = [_question(one) for one in comparisons]
     if not_asked:
-        table = Table("not asked", "why", box=box.SIMPLE_HEAD)
+        table = Table("not asked", "why", **_STYLE)
         for left in not_asked:
             table.add_row(left.title, left.why)
         found.append(table)
@@ -39,7 +41,7 @@ def questions(comparisons: Sequence[Comparison], not_asked: Sequence[NotAsked]) 
 def _question(one: Comparison) -> Table:
     left_out = f"; {one.without_prediction:,} more without prediction" if one.without_prediction else ""
     title = f"[bold]{one.title}[/], {one.model.rows:,} rows of {one.shoppers:,} shoppers, {one.model.base_rate:.1%} yes"
-    table = Table(title=title + left_out, title_justify="left", title_style="", box=box.SIMPLE_HEAD)
+    table = Table(title=title + left_out, title_justify="left", title_style="", **_STYLE)
     table.add_column("", min_width=32)
     for name, width in COLUMNS.items():
         table.add_column(name, justify="right", min_width=width)
@@ -54,7 +56,7 @@ def _question(one: Comparison) -> Table:
 
 def amounts(found: Sequence[AmountComparison]) -> Table:
     """Amounts: errors of each predictor with intervals."""
-    table = Table(title="Amounts", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Amounts", title_justify="left", **_STYLE)
     for name in ("question, predictor", "MAE, 95 %", "RMSE, 95 %", "MSE"):
         table.add_column(name, justify="left" if name.startswith("question") else "right")
     for one in found:
@@ -75,7 +77,7 @@ def amounts(found: Sequence[AmountComparison]) -> Table:
 
 def names(one: HitComparison) -> Table:
     """Named categories."""
-    table = Table(title=one.asked.title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=one.asked.title, title_justify="left", **_STYLE)
     table.add_column(f"{one.model.rows:,} rows, k = {one.model.k}")
     for title in HITS.values():
         table.add_column(f"{title}, 95 %", justify="right")
@@ -89,7 +91,7 @@ def names(one: HitComparison) -> Table:
 
 def calibration(one: Comparison) -> Table:
     """How often what the model says comes true, by score."""
-    table = Table(title=f"Calibration: {one.title}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Calibration: {one.title}", title_justify="left", **_STYLE)
     for name in ("score", "rows", "predicted", "happened"):
         table.add_column(name, justify="right")
     for part in one.model.calibration:
@@ -104,7 +106,7 @@ def calibration(one: Comparison) -> Table:
 
 def leakage(checks: Sequence[Check]) -> Table:
     """What was checked, and that it held."""
-    table = Table(title="Leakage checks", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Leakage checks", title_justify="left", **_STYLE)
     for name in ("check", "found", "allowed"):
         table.add_column(name, justify="left" if name == "check" else "right")
     for one in checks:

@@ -28,7 +28,7 @@ from schemas.settings import Settings, SettingsError
 
 DAY_MS = int(timedelta(days=1).total_seconds() * 1000)
 HISTORY_DAYS = 365
-WIDTH = 170  # columns, where the output is no terminal
+WIDTH = 160  # columns, where the output is no terminal
 RECORDED = ("train", "run", "search")
 # Problems whose message is meant for the user.
 WORDED = (

@@ -9,7 +9,7 @@ calibrations are fitted on the split's learnt and tuning parts only.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ from models.replay.source import Interval
 from models.replay.splits import Part, Split, by_time
 
 Array = npt.NDArray[Any]
+
+_Named = TypeVar("_Named", Asked | NotAsked, AskedAmount)
 
 NEW_DAYS = 90
 
@@ -81,23 +83,29 @@ def evaluate(
 def judged(folds: Sequence[Answers], split: Split, seed: int = 0) -> Report:
     """The report of what was asked on each fold (often one), as one: every row scored by a model that has not seen it."""
     yes_no, skipped = [], []
-    for same in zip(*(fold.yes_no for fold in folds), strict=True):
+    for same in _by_name([one for fold in folds for one in fold.yes_no]):
         found = [one for one in same if isinstance(one, Asked)]
         if found:
             yes_no.append(judge(asked.together(found) if len(folds) > 1 else found[0], seed))
         else:
             skipped += [one for one in same[:1] if isinstance(one, NotAsked)]
-    amounts = [fold.amounts for fold in folds]
+    amounts = _by_name([one for fold in folds for one in fold.amounts])
     names = [one for fold in folds for one in fold.names]
     return Report(
         split.learn.interval,
         split.score.interval,
         tuple(yes_no),
-        tuple(judge_amount(asked.amounts_together(same), seed) for same in zip(*amounts, strict=False)),
+        tuple(judge_amount(asked.amounts_together(same), seed) for same in amounts),
         judge_names(asked.names_together(names), seed) if names else None,
         tuple(skipped),
         split.about if len(folds) == 1 else split.about.rpartition(":")[0],
     )
+
+
+def _by_name(found: Sequence[_Named]) -> list[list[_Named]]:
+    """Those of one name together, in the order of their first."""
+    names = dict.fromkeys(one.name for one in found)
+    return [[one for one in found if one.name == name] for name in names]
 
 
 def answers(
@@ -112,16 +120,14 @@ def answers(
     return Answers(yes_no, [] if wait is None else [wait], [] if names is None else [names])
 
 
-Read = Callable[
-    [Array, Array], Array
-]  # curves (N, 13), days elapsed since the prediction (N,) -> scores (N,)
+# curves (N, 13), days elapsed since the prediction (N,) -> scores (N,)
+Read = Callable[[Array, Array], Array]
 
 
 class _Asker:
     def __init__(self, sequences: Sequences, predicted: Predicted, split: Split, choices: Choices) -> None:
         self._sequences, self._predicted = sequences, predicted
         self._split, self._choices = split, choices
-        self._learnt = split.learn if split.kind == "time" else split.learn.joined(split.tune)
         self._aggregates = Aggregates(sequences, choices.spec)
         self._boosted = self._aggregates if choices.boosted else None
 
@@ -147,6 +153,8 @@ class _Asker:
     def redeems(self, model: Redemption) -> Asked | NotAsked:
         """A row per household and campaign mailed; what stands beside it is the household's past rate."""
         name, title = "redeem", f"redeems a coupon of a mailed campaign within {REDEEM_DAYS} days"
+        if not len(self._predicted):
+            return NotAsked(name, title, "there is no prediction at all")
         parts = (self._split.tune, self._split.score)
         tuned, found = (self._mailed(part) for part in parts)
         scores = model.probability(found, self._predicted)
@@ -166,7 +174,9 @@ class _Asker:
 
     def waits(self) -> AskedAmount | None:
         """Days to the next basket, at most WAIT_DAYS: the area under the survival curve up to there."""
-        rows, past = (questions.waits(self._sequences, part) for part in (self._split.score, self._learnt))
+        rows, past = (
+            questions.waits(self._sequences, part) for part in (self._split.score, self._split.learn)
+        )
         at = self._predicted.latest(rows.shopper, rows.moment, exactly=True)
         known = at >= 0
         if not known.any() or not len(past.came):
@@ -188,7 +198,7 @@ class _Asker:
         read: Read,
         exactly: bool,
     ) -> Asked | NotAsked:
-        asked_of, past, tuning = rows(self._split.score), rows(self._learnt), rows(self._split.tune)
+        asked_of, past, tuning = rows(self._split.score), rows(self._split.learn), rows(self._split.tune)
         scores, known = self._scores(asked_of, read, exactly)
         why = _obstacle(asked_of, past, known)
         if why:
@@ -237,12 +247,14 @@ class _Asker:
     def _scores(self, rows: Rows, read: Read, exactly: bool, plain: bool = False) -> tuple[Array, Array]:
         """The model's scores (N,), and where it had said something (N,). plain: without the release's calibration."""
         at = self._predicted.latest(rows.shopper, rows.moment, exactly)
-        latest = np.maximum(at, 0)
-        curve = self._predicted.survival[latest]
+        known = at >= 0
+        curve = self._predicted.survival[at[known]]
         if plain and self._choices.calibration is not None:
             curve = recalibrated.as_trained(curve, self._choices.calibration)
-        elapsed = np.maximum((rows.moment - self._predicted.time[latest]) / DAY_MS, 0)
-        return np.clip(read(curve, elapsed), 0.0, 1.0), at >= 0
+        elapsed = np.maximum((rows.moment[known] - self._predicted.time[at[known]]) / DAY_MS, 0)
+        scores = np.full(len(at), np.nan)
+        scores[known] = np.clip(read(curve, elapsed), 0.0, 1.0)
+        return scores, known
 
     def _versions(
         self,

@@ -124,6 +124,7 @@ class Job:
             else:
                 predicted = self._predicted(sequences, drafted)
                 redemption = self._redemption(sequences, predicted, Part(self.interval))
+                report = replace(report, epochs=tuple(drafted.card.metrics["epochs"]))
             bounds = self._bounds(sequences, drafted)
             beside = self._reference(sequences, drafted)
         metrics = {"evaluation": report.to_json()}
@@ -139,7 +140,7 @@ class Job:
         """Scores the whole history with the release and holds what it says of the scored part against what happened."""
         self._check_unseen(of)
         split = self.parts(sequences)
-        checks = self._checked(sequences, split)
+        checks = self._checked(sequences, split, of.card.features)
         with self._step(f"evaluate: {of.id} on {split.score.interval}"):
             found, redemption = self._asked(sequences, of, split)
             report = judged([found], split, self.seed)
@@ -150,7 +151,7 @@ class Job:
         """Trains a model per fold, each scored on shoppers that it has not seen; one report over all shoppers."""
         found: list[Answers] = []
         splits = list(by_fold(sequences.users, self.interval, self.folds, self.seed))
-        checks = self._checked(sequences, splits[0])
+        checks = self._checked(sequences, splits[0], FeatureSpec())
         for split in splits:
             self.say(split.about)
             with self._drafted(self._trained(sequences, split)) as drafted:
@@ -161,8 +162,7 @@ class Job:
 
     def _asked(self, sequences: Sequences, of: Release, split: Split) -> tuple[Answers, Redemption | None]:
         predicted = self._predicted(sequences, of)
-        learnt = split.learn if split.kind == "time" else split.learn.joined(split.tune)
-        redemption = self._redemption(sequences, predicted, learnt)
+        redemption = self._redemption(sequences, predicted, split.learn)
         choices = Choices(self.threshold, of.card.calibration, of.card.features, seed=self.seed)
         return answers(sequences, predicted, split, redemption, choices), redemption
 
@@ -177,11 +177,11 @@ class Job:
         found = mailings(sequences).within(part.interval.start, part.interval.stop)
         return Redemption.fit(found.rows(part.of(found.shopper)), predicted)
 
-    def _checked(self, sequences: Sequences, split: Split) -> tuple[Check, ...]:
+    def _checked(self, sequences: Sequences, split: Split, spec: FeatureSpec) -> tuple[Check, ...]:
         if not self.check_leakage:
             return ()
         with self._step("check for leakage"):
-            return leaks.check(sequences, split, FeatureSpec(), self.seed)
+            return leaks.check(sequences, split, spec, self.seed)
 
     def _check_unseen(self, of: Release) -> None:
         """SourceProblem when the release has learnt from what is to be scored."""

@@ -55,7 +55,11 @@ def apart(split: Split) -> Check:
             raise Leak(
                 f"leakage: outcomes are learnt up to {iso(learn.interval.stop)}, within {score.interval}"
             )
-        return Check("learnt outcomes end before the scored ones begin", iso(learn.interval.stop), "")
+        return Check(
+            "learnt outcomes end before the scored ones begin",
+            iso(learn.interval.stop),
+            iso(score.interval.start),
+        )
     shared = int(((learn.shoppers | tune.shoppers) & score.shoppers).sum())
     if shared:
         raise Leak(f"leakage: {shared:,} shoppers are both learnt from and scored; part them by user id")

@@ -67,7 +67,7 @@ def _categories(sequences: Sequences) -> tuple[Array, Array]:
 
 def _popularity(sequences: Sequences, split: Split, starts: Array, codes: Array, size: int) -> Array:
     """In how many baskets of the learnt part each category is (size,)."""
-    _, _, learnt = baskets(sequences, split.learn.joined(split.tune))
+    _, _, learnt = baskets(sequences, split.learn)
     inside = np.zeros(len(sequences.purchases), bool)
     inside[learnt] = True
     return np.bincount(codes[np.repeat(inside, np.diff(starts))], minlength=size).astype(np.float64)

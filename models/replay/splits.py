@@ -37,12 +37,6 @@ class Part:
         """Whether each shopper (N,) belongs to it."""
         return np.ones(len(shopper), bool) if self.shoppers is None else np.asarray(self.shoppers[shopper])
 
-    def joined(self, other: "Part") -> "Part":
-        """Both parts' shoppers, over this one's interval."""
-        if self.shoppers is None or other.shoppers is None:
-            return Part(self.interval)
-        return Part(self.interval, self.shoppers | other.shoppers)
-
 
 @dataclass(frozen=True)
 class Split:

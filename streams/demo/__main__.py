@@ -38,7 +38,7 @@ class Demo:
     """The steps in order; each prints what it does and the command that does it outside the demo."""
 
     def __init__(self, fast: bool) -> None:
-        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 170), fast
+        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 162), fast
         self._begun = time.monotonic()
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(parents=True)

@@ -204,6 +204,25 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one_and_nothing_half(
     assert sorted(path.name for path in tmp_path.iterdir()) == [PAGE, DATA]
 
 
+def test_folds_are_ranked_each_for_itself() -> None:
+    """A constant per fold ranks nothing, though the folds' constants differ; so does the lead of a model over it."""
+    rng = np.random.default_rng(6)
+    folds = np.arange(600) % 3
+    labels = rng.random(600) < np.array([0.3, 0.5, 0.7])[folds]
+    scores = {
+        MODEL: np.clip(labels * 0.2 + rng.random(600) * 0.8, 0, 1),
+        BASELINE: np.array([0.7, 0.5, 0.3])[folds],
+    }
+    said = {name: values > 0.5 for name, values in scores.items()}
+    thresholds = dict.fromkeys(scores, (Threshold(0.5, "given"),) * 3)
+    one = judge(Asked("q", "q", np.arange(600) // 4, labels, scores, said, thresholds, 0, folds=folds))
+    assert one.baseline.auc == 0.5
+    assert one.predictors[BASELINE].intervals["auc"] == (0.5, 0.5)
+    assert one.model.auc == pytest.approx(np.mean([fold.auc for fold in one.folds]))
+    low, high = one.predictors[MODEL].intervals["auc"]
+    assert low < one.model.auc < high
+
+
 def test_paired_differences_are_narrower_than_the_figures_they_are_of() -> None:
     rng = np.random.default_rng(5)
     hard = np.repeat(rng.random(60) < 0.5, 10)  # shoppers whom nobody can predict

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.evaluation.asked import NotAsked
+from models.evaluation.report import Report
+from models.evaluation.thresholds import Threshold
 from models.events import hash_names
 from models.replay.dataset import Sequences
-from models.replay.evaluate import evaluate
+from models.replay.evaluate import Answers, Choices, answers, evaluate, judged
 from models.replay.history import DAY_MS
 from models.replay.predicted import Predicted, published
 from models.replay.redemption import REDEEM_DAYS, mailings
-from models.replay.source import Interval
+from models.replay.source import Interval, SourceProblem
+from models.replay.splits import by_fold
 from models.survival import SURVIVAL_DAYS
 from tests.models.replay.shop import START, event, rows, sequences
 
 FIT = Interval(START, START + 60 * DAY_MS)
 SCORED = Interval(FIT.stop, START + 120 * DAY_MS)
 SHOP = sequences(rows(shoppers=60, days=120))
+FOLDS = list(by_fold(SHOP.users, Interval(START, SCORED.stop), 3, 0))
+PLAIN = Choices(boosted=False)
 
 
 def clairvoyant(of: Sequences, wrong: bool = False) -> Predicted:
@@ -31,8 +39,14 @@ def clairvoyant(of: Sequences, wrong: bool = False) -> Predicted:
     return Predicted(of.shopper[at], of.events["time"][at], curve, names)
 
 
+@functools.cache
+def clairvoyants() -> Report:
+    """The report on who knows the future."""
+    return evaluate(SHOP, clairvoyant(SHOP), FIT, SCORED)
+
+
 def test_who_knows_the_future_beats_the_baseline_on_every_question() -> None:
-    report = evaluate(SHOP, clairvoyant(SHOP), FIT, SCORED)
+    report = clairvoyants()
     for name in ("buy_3d", "buy_7d"):
         one = report.comparison(name)
         assert one.model.auc == pytest.approx(1.0)
@@ -43,7 +57,7 @@ def test_who_knows_the_future_beats_the_baseline_on_every_question() -> None:
 
 
 def test_only_baskets_whose_horizon_ended_are_counted() -> None:
-    report = evaluate(SHOP, clairvoyant(SHOP), FIT, SCORED)
+    report = clairvoyants()
     times = SHOP.purchases.time
     wanted = (times >= SCORED.start) & (times + 7 * DAY_MS < SCORED.stop)
     assert report.comparison("buy_7d").model.rows == wanted.sum()
@@ -55,17 +69,92 @@ def test_rows_without_a_prediction_are_left_out_and_counted() -> None:
     part = Predicted(
         *(column[half] for column in (whole.shopper, whole.time, whole.survival, whole.categories))
     )
-    found, all_ = (evaluate(SHOP, one, FIT, SCORED).comparison("buy_7d") for one in (part, whole))
+    found = evaluate(SHOP, part, FIT, SCORED, choices=PLAIN).comparison("buy_7d")
+    all_ = clairvoyants().comparison("buy_7d")
     assert found.model.rows + found.without_prediction == all_.model.rows
     assert found.without_prediction > 0
 
 
 def test_lapse_is_asked_of_the_latest_prediction_aged_to_the_day() -> None:
-    report = evaluate(SHOP, clairvoyant(SHOP), FIT, SCORED)
+    report = clairvoyants()
     lapse = report.comparison("lapse_30d")
     assert lapse.model.rows == lapse.baseline.rows
     assert lapse.model.auc is not None
     assert lapse.model.auc > 0.9
+
+
+def test_every_question_stands_beside_a_constant_the_baseline_and_boosting_with_its_threshold() -> None:
+    report = clairvoyants()
+    for one in report.comparisons:
+        assert list(one.predictors) == ["model", "baseline", "boosting", "constant"]
+        assert one.predictors["constant"].quality.auc == 0.5
+        assert one.predictors["model"].thresholds[0].rule == "best F1 in the training interval"
+        assert one.differences["boosting"]["auc"].interval is not None
+    assert report.comparison("buy_7d").predictors["model"].decided.f1 == 1.0
+    given = evaluate(SHOP, clairvoyant(SHOP), FIT, SCORED, choices=Choices(threshold=0.25, boosted=False))
+    assert given.comparison("buy_7d").predictors["baseline"].thresholds[0] == Threshold(0.25, "given")
+
+
+def test_thresholds_and_calibrations_know_nothing_of_the_scored_interval() -> None:
+    """What is said of the scored interval is turned round; nothing that was chosen before may move."""
+    whole = clairvoyant(SHOP)
+    late = whole.time >= SCORED.start
+    turned = np.where(late[:, None], 1 - whole.survival[:, ::-1], whole.survival)
+    other = Predicted(whole.shopper, whole.time, turned, whole.categories)
+    one, two = (evaluate(SHOP, said, FIT, SCORED, choices=PLAIN) for said in (whole, other))
+    for found, again in zip(one.comparisons, two.comparisons, strict=True):
+        if found.name.startswith("buy"):
+            assert found.predictors["model"].thresholds == again.predictors["model"].thresholds
+        assert found.baseline == again.baseline
+    assert one.comparison("buy_7d").model.auc != two.comparison("buy_7d").model.auc
+
+
+def test_days_to_the_next_basket_are_an_amount() -> None:
+    (wait,) = clairvoyants().amounts
+    assert wait.asked.came.max() == 30
+    assert wait.predictors["model"].mae < wait.predictors["baseline"].mae < wait.predictors["constant"].mae
+
+
+def test_slices_are_of_what_was_known_at_the_row() -> None:
+    one = clairvoyants().comparison("buy_7d")
+    slicings = {found.of for found in one.slices}
+    assert slicings == {"shopper", "device", "tenth by events so far"}
+    for of in slicings:
+        assert sum(found.model.rows for found in one.slices if found.of == of) == one.model.rows
+
+
+def test_a_question_that_cannot_be_put_is_a_sentence() -> None:
+    brief = Interval(FIT.stop, FIT.stop + 5 * DAY_MS)
+    said = {
+        one.name: one.why for one in evaluate(SHOP, clairvoyant(SHOP), FIT, brief, choices=PLAIN).not_asked
+    }
+    assert "longer interval" in said["buy_7d"]
+    assert "buy_3d" not in said
+    daily = sequences([event(user, START + day * DAY_MS) for day in range(120) for user in "ab"])
+    said = {
+        one.name: one.why for one in evaluate(daily, clairvoyant(daily), FIT, SCORED, choices=PLAIN).not_asked
+    }
+    assert "have the same outcome" in said["buy_3d"]
+    nobody = Predicted(*(column[:0] for column in vars(clairvoyant(SHOP)).values()))
+    silent = evaluate(SHOP, nobody, FIT, SCORED)
+    assert not silent.comparisons
+    assert "said nothing" in silent.not_asked[0].why
+    assert silent.tables()
+
+
+def test_a_fold_that_cannot_be_asked_leaves_the_others() -> None:
+    answer = [answers(SHOP, clairvoyant(SHOP), fold, None, PLAIN) for fold in FOLDS]
+    answer[1] = Answers([NotAsked("buy_3d", "buys", "nobody came")], [], [])
+    report = judged(answer, FOLDS[0])
+    assert len(report.comparison("buy_3d").folds) == 2
+    assert len(report.amounts) == 1
+    assert report.split == "3-fold cross-validation by shopper"
+    assert judged(answer[1:2] * 3, FOLDS[0]).not_asked[0].why == "nobody came"
+
+
+def test_what_is_learnt_must_lie_before_what_is_scored() -> None:
+    with pytest.raises(SourceProblem, match="what is learnt would be scored"):
+        evaluate(SHOP, clairvoyant(SHOP), SCORED, SCORED)
 
 
 def test_hits_compare_the_named_with_the_next_basket() -> None:
@@ -74,6 +163,7 @@ def test_hits_compare_the_named_with_the_next_basket() -> None:
     assert report.next_category is not None
     assert report.next_category.model.any == 1.0
     assert report.next_category.model.share == pytest.approx(0.2)
+    assert report.next_category.model.recall == 1.0
 
 
 def test_published_predictions_are_the_last_of_each_moment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.replay.__main__ import main, offsets, parser
 from models.replay.job import popular
 from models.replay.scoring import score
 from models.replay.source import SourceProblem
+from models.replay.train import Recipe
 from schemas.settings import Settings
 from tests.models.replay.shop import event, rows, sequences, write
 
@@ -22,10 +24,11 @@ INTERVAL = ["--from", "2017-01-01", "--train-until", "2017-04-01", "--to", "2017
 
 @pytest.fixture
 def shop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An archive of 80 shoppers, and settings in the environment."""
+    """An archive of 40 shoppers, settings in the environment, and a recipe of two epochs."""
+    monkeypatch.setattr(Recipe, "fast", lambda recipe: replace(recipe, lanes=16, epochs=2))
     for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
         monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
-    write(Path(settings.archive_uri), rows(shoppers=80, days=150))
+    write(Path(settings.archive_uri), rows(shoppers=40, days=150))
     return settings
 
 
@@ -42,7 +45,71 @@ def test_run_writes_a_release_with_its_metrics(shop: Settings, capsys: pytest.Ca
     assert "buys again within 7 days of a basket" in out
     assert f"intentflow models promote {folder.name}" in out
     _scores_offline_as_step_by_step(str(folder))
-    assert main(["evaluate", *INTERVAL, "--release", folder.name]) == 0
+    report = Path(shop.releases_uri).parent / "reports" / folder.name
+    assert sorted(path.name for path in report.iterdir()) == ["report.html", "report.json"]
+    assert "Learning curves" in (report / "report.html").read_text()
+    assert (
+        main(
+            [
+                "evaluate",
+                *INTERVAL,
+                "--release",
+                folder.name,
+                "--check-leakage",
+                "--report",
+                str(report / "2"),
+            ]
+        )
+        == 0
+    )
+    first, again = (
+        json.loads((folder / "report.json").read_text(), parse_float=lambda text: round(float(text), 9))
+        for folder in (report, report / "2")
+    )
+    assert again["tasks"] == first["tasks"]  # one seed, one result
+    assert len(again["leakage"]) == 7
+    late = [
+        "--from",
+        "2017-01-01",
+        "--train-until",
+        "2017-03-01",
+        "--to",
+        "2017-06-01",
+        "--release",
+        folder.name,
+    ]
+    assert main(["evaluate", *late]) == 1
+    assert "score what it has seen" in capsys.readouterr().err
+
+
+def test_by_user_a_release_is_judged_on_shoppers_that_it_has_not_seen(
+    shop: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_user = ["--from", "2017-01-01", "--to", "2017-06-01", "--split", "user", "--seed", "4"]
+    assert main(["run", *by_user, "--fast", "--threshold", "0.5"]) == 0, capsys.readouterr().err
+    (folder,) = Path(shop.releases_uri).iterdir()
+    card = release.read(str(folder)).card
+    assert card.metrics["split"] == {"kind": "user", "seed": 4}
+    task = card.metrics["evaluation"]["tasks"]["buy_3d"]
+    assert task["bootstrap"]["shoppers"] < 15
+    assert {one["rule"] for one in task["model"]["thresholds"]} == {"given"}
+    other = [*by_user[:-1], "5", "--release", folder.name]
+    assert main(["evaluate", *other]) == 1
+    assert "may have learnt from the shoppers" in capsys.readouterr().err
+
+
+def test_k_folds_score_every_shopper_by_a_model_that_has_not_seen_it(
+    shop: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_fold = ["--from", "2017-01-01", "--to", "2017-06-01", "--split", "kfold", "--folds", "3"]
+    assert main(["run", *by_fold, "--fast"]) == 0, capsys.readouterr().err
+    (folder,) = Path(shop.releases_uri).iterdir()
+    task = release.read(str(folder)).card.metrics["evaluation"]["tasks"]["buy_3d"]
+    assert task["bootstrap"]["shoppers"] > 35
+    assert len(task["folds"]) == len(task["model"]["thresholds"]) == 3
+    assert sum(fold["rows"] for fold in task["folds"]) == task["model"]["rows"]
+    assert main(["evaluate", *by_fold, "--release", folder.name]) == 1
+    assert "leave --release out" in capsys.readouterr().err
 
 
 def _scores_offline_as_step_by_step(uri: str) -> None:
@@ -76,6 +143,13 @@ def test_popular_items_are_the_most_bought_of_their_category() -> None:
         ),
         (["evaluate", *INTERVAL, "--release", "nowhere"], "intentflow models list"),
         (["build", "--from", "2017-01-01", "--to", "2017-02-01", "--offsets", "0:1-2"], "give --topics"),
+        (["run", "--from", "2017-01-01", "--to", "2017-02-01"], "--train-until is missing"),
+        (["run", *INTERVAL, "--split", "user"], "leave --train-until out"),
+        (["evaluate", *INTERVAL, "--threshold", "5"], "probability within"),
+        (
+            ["run", "--from", "2017-01-01", "--to", "2017-02-01", "--split", "kfold", "--folds", "2"],
+            "at least 3",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line_that_says_what_to_do(
