@@ -42,7 +42,7 @@ DENSE: tuple[str, ...] = (
 ID_COLUMNS: tuple[str, ...] = ("item", "category", "type", "device")
 
 # Columns in the order they are computed. First the logarithms: the most that counts, and what the logarithm is divided by.
-_LOGS: dict[str, tuple[float, float]] = {
+LOGS: dict[str, tuple[float, float]] = {
     "log_price": (1e8, 5.0),
     "log_quantity": (65504.0, 3.0),
     "log_purchase_gap": (24e4, 6.0),  # hours, as the next
@@ -56,10 +56,10 @@ _LOGS: dict[str, tuple[float, float]] = {
     "log_baskets_month": (np.inf, 3.0),
     "log_baskets_quarter": (np.inf, 4.0),
 }
-_COMPUTED = (*_LOGS, *(name for name in DENSE if name not in _LOGS))
+_COMPUTED = (*LOGS, *(name for name in DENSE if name not in LOGS))
 _PLACES = np.array([_COMPUTED.index(name) for name in DENSE])
-_MOST = np.array([most for most, _ in _LOGS.values()], np.float32)[:, None]
-_SCALES = np.array([_LOGS.get(name, (0.0, 1.0))[1] for name in DENSE], np.float32)
+_MOST = np.array([most for most, _ in LOGS.values()], np.float32)[:, None]
+_SCALES = np.array([LOGS.get(name, (0.0, 1.0))[1] for name in DENSE], np.float32)
 _UNITS = np.array([3_600_000, 1000, 86_400_000], np.float32)[:, None]  # ms of an hour, a second, a day
 _FADING_HOURS = (-24.0 * np.array(FADING_DAYS)).astype(np.float32)[:, None]
 

@@ -78,24 +78,32 @@ def write_metrics(drift: Drift, path: Path) -> None:
     registry = CollectorRegistry()
 
     def gauge(name: str, about: str, labels: tuple[str, ...] = ()) -> Any:
-        return Gauge(f"intentflow_drift_{name}", about, ("release", *labels), registry=registry)
+        return Gauge(name, about, ("release", *labels), registry=registry)
 
-    psi = gauge("psi", "Population stability index against the training interval", ("column", "kind"))
-    ks = gauge("ks_distance", "Kolmogorov-Smirnov distance to the training interval", ("column", "kind"))
+    psi = gauge(
+        "intentflow_drift_psi", "Population stability index against the training interval", ("column", "kind")
+    )
+    ks = gauge(
+        "intentflow_drift_ks_distance",
+        "Kolmogorov-Smirnov distance to the training interval",
+        ("column", "kind"),
+    )
     for one in drift.shifts:
         psi.labels(drift.release, one.name, one.kind).set(one.psi)
         if one.ks is not None:
             ks.labels(drift.release, one.name, one.kind).set(one.ks)
-    expected = gauge("expected_ratio", "Mean score of predictions whose horizon has ended", ("task",))
-    observed = gauge("observed_ratio", "Share of them that came true", ("task",))
+    expected = gauge(
+        "intentflow_drift_expected_ratio", "Mean score of predictions whose horizon has ended", ("task",)
+    )
+    observed = gauge("intentflow_drift_observed_ratio", "Share of them that came true", ("task",))
     for task in drift.calibration:
         expected.labels(drift.release, task.task).set(task.expected)
         observed.labels(drift.release, task.task).set(task.observed)
-    gauge("changes", "Changes of a score's or an error's mean within the interval").labels(drift.release).set(
-        len(drift.changes)
-    )
-    verdict = gauge("verdict", "0 steady, 1 look, 2 drift")
+    gauge("intentflow_drift_changes", "Changes of a score's or an error's mean within the interval").labels(
+        drift.release
+    ).set(len(drift.changes))
+    verdict = gauge("intentflow_drift_verdict", "0 steady, 1 look, 2 drift")
     verdict.labels(drift.release).set(VERDICTS.index(drift.verdict))
-    until = gauge("until_timestamp_seconds", "Event time until which drift was measured")
+    until = gauge("intentflow_drift_until_timestamp_seconds", "Event time until which drift was measured")
     until.labels(drift.release).set(drift.interval.stop / 1000)
     write_to_textfile(str(path), registry)

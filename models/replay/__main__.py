@@ -13,7 +13,7 @@ from models import promotion
 from models.evaluation.report import DATA, Report
 from models.records import recording
 from models.release import Release, ReleaseProblem
-from models.replay import drift, recipes, retrain, search
+from models.replay import drift, explain, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
@@ -52,6 +52,8 @@ EXAMPLES = """examples:
       try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
   intentflow replay drift --from 2017-09-01 --to 2017-11-01
       is what the promoted release sees and says still what it saw and said in training?
+  intentflow replay explain --from 2017-08-01 --to 2017-10-01 --task lapse_30d
+      which inputs does the promoted release's quality rest on?
   intentflow replay retrain --every 1d --when-drift
       look every day, train when it has drifted, have workers use what is not worse
   intentflow replay backfill --from 2017-09-01 --to 2017-10-01 --id september
@@ -99,9 +101,9 @@ def parser() -> argparse.ArgumentParser:
         if name == "backfill":
             verb.add_argument("--id", required=True, help="names the topic predictions-backfill-<id>")
     _interval(search.add(verbs), split=False)
-    measured = drift.add(verbs)
-    _interval(measured, split=False)
-    _of_release(measured, history=True)
+    for looked_at in (drift.add(verbs), explain.add(verbs)):
+        _interval(looked_at, split=False)
+        _of_release(looked_at, history=True)
     retrain.add(verbs)
     return top
 
@@ -274,6 +276,9 @@ def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
         return
     if given.verb == "drift":
         drift.run(given, job, _release(given, settings))
+        return
+    if given.verb == "explain":
+        explain.run(given, job, _release(given, settings))
         return
     sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":

@@ -100,6 +100,12 @@ def run(
 
 def _round(given: argparse.Namespace, settings: Settings, window: Interval, until: int, say: Say) -> None:
     in_use = _in_use(settings)
+    if in_use is not None and moment(in_use.card.data_until) > until:
+        say(
+            f"{in_use.id} has learnt until {in_use.card.data_until[:10]}, from some of the judged days, and would win "
+            "unfairly: wait, or give a shorter --judge"
+        )
+        return
     recipe = recipes.read(given.recipe) if given.recipe else None
     with recording(settings, "retrain", say) as record:
         job = Job(

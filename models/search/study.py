@@ -34,6 +34,7 @@ Train = Callable[["Recipe", Tell], object]
 
 STARTUP_TRIALS = 5  # never pruned by the median: there must be something to compare with
 BEST_FILE = "best.yaml"
+_FILLED = "filled"  # user attribute of the study: its queue was filled
 _PUT_BACK = "put back"  # user attribute of the study: numbers of the trials that do not count
 
 
@@ -121,15 +122,20 @@ class _Runner:
         self._ends = math.inf if plan.minutes is None else clock() + 60 * plan.minutes
 
     def fill_queue(self) -> None:
-        """A new study begins with every point of the grid, or with the base recipe where the space holds it."""
-        if self._study.trials:
+        """A new study begins with every point of the grid, or with the base recipe where the space holds it.
+
+        Killed on the way, it goes on: what is queued already is left out.
+        """
+        if self._study.user_attrs.get(_FILLED):
             return
         values = recipes.values(self._base)
         if self._plan.method == "grid":
             for point in self._space.grid():
-                self._study.enqueue_trial(point)
+                self._study.enqueue_trial(point, skip_if_exists=True)
         elif self._space.holds(values):
-            self._study.enqueue_trial({name: values[name] for name in self._space.dimensions})
+            base = {name: values[name] for name in self._space.dimensions}
+            self._study.enqueue_trial(base, skip_if_exists=True)
+        self._study.set_user_attr(_FILLED, True)
 
     def run(self) -> None:
         while self._clock() < self._ends and self._left():
@@ -174,6 +180,11 @@ class _Runner:
             state, said = optuna.trial.TrialState.PRUNED, ", pruned"
         except _Diverged:
             state, said = optuna.trial.TrialState.FAIL, ", diverged"
+        except (MemoryError, RuntimeError) as problem:  # torch's for a network that is too large
+            state, said = (
+                optuna.trial.TrialState.FAIL,
+                f", failed ({str(problem).partition(chr(10))[0][:100]})",
+            )
         loss = min(losses, default=None)
         trial.set_user_attr("seconds", self._clock() - begun)
         self._study.tell(trial, loss if state is optuna.trial.TrialState.COMPLETE else None, state)

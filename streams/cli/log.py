@@ -123,9 +123,15 @@ class Log:
             if len(within) < len(records) or within[-1].offset == end - 1:
                 return
 
-    def newest(self, topic: str, partition: int, key: bytes | None = None) -> Iterator[Record]:
-        """Records of a partition (with this key) from the newest to the oldest; reads no further than it is asked."""
+    def newest(
+        self, topic: str, partition: int, key: bytes | None = None, back: int | None = None
+    ) -> Iterator[Record]:
+        """Records of a partition (with this key) from the newest to the oldest; reads no further than it is asked.
+
+        back: so many offsets at most, None = all of them.
+        """
         begin, end = self.bounds(topic, partition)
+        begin = begin if back is None else max(begin, end - back)
         chunk = FIRST_CHUNK
         while end > begin:
             start = max(begin, end - chunk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from itertools import groupby
+from itertools import dropwhile, groupby, islice
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +12,14 @@ import typer
 from schemas.settings import Settings
 from streams.cli import policies, story, verb
 from streams.cli.contents import Contents
+from streams.cli.drivers import EVENTS, Drivers
 from streams.cli.log import Log
 from streams.policy import Policy
 from streams.policy_document import parse
 
 app = verb()
 BEFORE = 5  # events shown before the one that raised a decision
+BACK = 300_000  # offsets searched for the events that drove a score
 Row = dict[str, Any]
 
 
@@ -36,8 +38,11 @@ def why(
         int, typer.Option("-n", help="So many decisions; those of one event stay together.", min=1)
     ] = 3,
     only: Annotated[Outcome | None, typer.Option(help="Only decisions with this outcome.")] = None,
+    drivers: Annotated[
+        bool, typer.Option(help="Say which events and features drove the score; takes some seconds.")
+    ] = True,
 ) -> None:
-    """Explain the last decisions about a shopper: the event, the scores, rule by rule what came of it.
+    """Explain the last decisions about a shopper: the event, the scores and what drove them, rule by rule what came of it.
 
     Reads only the shopper's own partition, from its end backwards. Times are UTC, money is in the shop's currency.
 
@@ -56,10 +61,15 @@ def why(
             typer.echo(_none(found, only))
         events, predictions = found.events(event_ids), found.predictions(event_ids)
         interventions = found.interventions([row for group in groups for row in group])
+        because = Drivers(settings)
         for event_id, group in zip(reversed(event_ids), reversed(groups), strict=True):
             before = found.before(event_id, BEFORE)
             typer.echo("")
             typer.echo(story.event(group[0], events.get(event_id), predictions.get(event_id), before))
+            if drivers and event_id in events:
+                task = found.task(group[0])
+                score = group[0]["scores"].get(task)
+                typer.echo(because.tell(group[0]["release"], task, found.history(event_id, EVENTS), score))
             for row in group:
                 if only in (None, row["outcome"]):
                     policy = found.policy(row["policy_version"])
@@ -108,6 +118,19 @@ class Shopper:
         )
         return self._history[at + 1 : at + 1 + count]
 
+    def history(self, event_id: str, most: int) -> list[Row]:
+        """The shopper's events up to this one in the order of the log, the latest `most` of them."""
+        rows = self._newest("behavior-events", BACK)
+        until = dropwhile(lambda row: row["event_id"] != event_id, rows)
+        return list(islice(until, most))[::-1]
+
+    def task(self, decision: Row) -> str:
+        """The score that the decision's campaign looks at; any when that policy is gone."""
+        policy = self.policy(decision["policy_version"])
+        campaigns = () if policy is None else policy.campaigns
+        asked = (one.trigger.score for one in campaigns if one.id == decision["campaign"])
+        return next(asked, min(decision["scores"], default="lapse_30d"))
+
     def predictions(self, event_ids: list[str]) -> dict[str, Row]:
         """Predictions by event id."""
         return self._with("predictions", "event_id", event_ids)
@@ -144,9 +167,9 @@ class Shopper:
                     break
         return found
 
-    def _newest(self, topic: str) -> Iterable[Row]:
+    def _newest(self, topic: str, back: int | None = None) -> Iterable[Row]:
         contents = Contents(self._settings, topic)
-        for record in self._log.newest(contents.topic, self.partition, self._user.encode()):
+        for record in self._log.newest(contents.topic, self.partition, self._user.encode(), back):
             (content,) = contents.decode([record])
             if content.row is not None:
                 yield content.row

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from models.featurizer import DENSE, ID_COLUMNS
 from models.replay.__main__ import main
 from schemas import topics
 from schemas.settings import Settings
@@ -59,3 +61,18 @@ def test_a_release_without_reference_says_what_to_do(
     old = written(settings.releases_uri)
     assert main(["drift", *LATER, "--release", old.id, "--dry-run"]) == 1
     assert "no reference.json, it was trained before drift was measured" in capsys.readouterr().err
+
+
+def test_the_inputs_that_a_release_rests_on_are_printed_and_written(
+    trained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "importance.json"
+    explain = ["explain", *LATER, "--release", trained, "--shoppers", "20", "--repeats", "2"]
+    assert main([*explain, "--json", str(file)]) == 0, capsys.readouterr().err
+    found = json.loads(file.read_text())
+    assert {one["name"] for one in found} == {*ID_COLUMNS, *DENSE}
+    assert found == sorted(found, key=lambda one: -one["worse"])
+    assert found[0]["worse"] > 0
+    assert "rise of the log loss when an input is shuffled" in capsys.readouterr().out
+    assert main([*explain, "--task", "click"]) == 1
+    assert "--task click" in capsys.readouterr().err

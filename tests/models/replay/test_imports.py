@@ -55,3 +55,12 @@ def test_the_running_command_line_of_the_job_has_loaded_nothing_of_the_live_path
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_loads_no_learning_library_before_it_needs_one() -> None:
+    code = (
+        "import sys, models.replay.__main__ as job; job.parser(); "
+        "print([name for name in ('torch', 'optuna', 'mlflow', 'lightgbm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

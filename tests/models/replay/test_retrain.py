@@ -135,6 +135,9 @@ def test_rounds_train_promote_go_on_warm_and_wait_for_drift(
     (second,) = folders
     assert read(str(Path(settings.releases_uri) / second)).card.metrics["warm_from"] == now.release
 
+    assert main([*archived, "--judge", "90d"]) == 0
+    assert "from some of the judged days, and would win unfairly" in capsys.readouterr().out
+
     assert main([*archived, "--when-drift", "--no-promote"]) == 0
     out = capsys.readouterr().out
     trained = len(list(Path(settings.releases_uri).iterdir())) - 2

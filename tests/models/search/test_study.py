@@ -88,6 +88,26 @@ def test_a_trial_that_diverges_counts_as_failed_and_the_search_goes_on(tmp_path:
     assert [(one.state, one.values["lanes"]) for one in found.trials] == [("complete", 16), ("failed", 8)]
 
 
+def test_a_network_too_large_for_the_memory_is_a_failed_trial(tmp_path: Path) -> None:
+    def grows(recipe: Recipe, tell: Tell) -> None:
+        if recipe.lanes == 16:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        tell(Epoch(1, 1.0, 1.0, 0.0))
+
+    found = run(tmp_path, grows, parse({"lanes": [8, 16]}, "space"), method="grid")
+    assert [(one.state, one.values["lanes"]) for one in found.trials] == [("complete", 8), ("failed", 16)]
+
+
+def test_a_grid_whose_queue_was_cut_off_is_filled_up(tmp_path: Path) -> None:
+    import optuna
+
+    (tmp_path / "study").mkdir()
+    storage = f"sqlite:///{tmp_path / 'study' / 'study.db'}"
+    optuna.create_study(study_name="study", storage=storage).enqueue_trial({"lanes": 8})
+    found = run(tmp_path, Valley(), parse({"lanes": [8, 16]}, "space"), method="grid")
+    assert sorted(one.values["lanes"] for one in found.trials) == [8, 16]
+
+
 def test_when_time_is_over_the_running_trial_goes_back_to_the_queue(tmp_path: Path) -> None:
     slow = Valley()
     first = run(tmp_path, slow, pruner="none", trials=3, minutes=5)

@@ -1,5 +1,9 @@
 """A decision explained, from topics that the real rules filled."""
 
+import re
+import shutil
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -8,6 +12,7 @@ from streams.cli import policies
 from streams.decide import CompiledPolicy
 from streams.interventions import decision_row, intervention_row
 from streams.policy_document import parse
+from tests.models.releases import written
 from tests.streams.cli.conftest import Run, send
 from tests.streams.decide_cases import NOON, TASKS, Event, Stored, codec, document
 from tests.streams.decide_cases import run as decided
@@ -91,6 +96,24 @@ def test_the_hold_out_and_the_kill_switch_are_told(run: Run, shop: Settings) -> 
     assert told.index("hold-out: this shopper") < told.index(
         "kill switch: on"
     )  # oldest first, each by its own policy
+
+
+def test_what_drove_the_score_is_told_with_numbers(run: Run, shop: Settings, tmp_path: Path) -> None:
+    events = [Event("718", "click", -30, id="e0"), Event("718", hour=-2, id="e1")]
+    _live(shop, [*events, Event("718", lapse_30d=0.6, id="e2"), Event("718", "click", hour=1, id="e3")])
+    told = run("why", "718", "--only", "emit").output
+    assert "because    not known:" in told, "the release is not there"
+    assert "intentflow models list" in told
+    release = written(tmp_path / "elsewhere", seed=1)
+    shutil.copytree(release.uri, Path(shop.releases_uri) / "r1")
+    told = run("why", "718", "--only", "emit").output
+    (head,) = re.findall(r"because    lapse_30d (\S+) from the latest 3 events, blank ones give (\S+)", told)
+    parts = [float(part) for part in re.findall(r"    event    (\S+)", told)]
+    assert len(parts) == 3, "the event that raised the decision and the two before, not the one after"
+    assert sum(parts) == pytest.approx(float(head[0]) - float(head[1]), abs=0.004)
+    assert "time since the last purchase: 0 minutes" in told or "baskets, fading" in told
+    assert "published 0.600" in told, "an untrained release says something else"
+    assert "because" not in run("why", "718", "--no-drivers").output
 
 
 def test_a_shopper_without_decisions_is_told_what_there_is(run: Run, shop: Settings) -> None:
