@@ -95,9 +95,10 @@ def test_every_scraped_service_and_every_rule_file_exists(services: dict[str, An
 
 
 def test_every_metric_that_an_alert_asks_for_is_one_of_the_worker() -> None:
-    exported = set(
-        re.findall(r'"(intentflow_\w+)"', (ROOT / "streams" / "metrics.py").read_text(encoding="utf-8"))
-    )
+    sources = (ROOT / "streams" / f"{name}.py" for name in ("metrics", "challenger"))
+    exported = {
+        name for file in sources for name in re.findall(r'"(intentflow_\w+)"', file.read_text("utf-8"))
+    }
     exported |= {f"{name}_bucket" for name in exported}
     rules = [rule for group in _yaml("alerts.yml")["groups"] for rule in group["rules"]]
     for rule in rules:
