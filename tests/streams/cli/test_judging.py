@@ -23,7 +23,7 @@ from tests.streams.cli.conftest import Run
 pytestmark = pytest.mark.embedded
 EVENTS = rows(shoppers=120, days=80)
 SHOP = sequences(EVENTS)
-BOUNDS = Bounds("buy_7d", 5000, auc_at_least=0.62, ratio_at_least=0.6, ratio_at_most=1.6)
+BOUNDS = Bounds("buy_7d", 5000, auc_at_least=0.62, odds_at_least=0.4, odds_at_most=2.5)
 
 
 @pytest.fixture
@@ -90,7 +90,9 @@ def test_one_that_is_not_better_is_refused_unless_forced(run: Run, archived: Set
     assert "--offline" not in run("models", "compare", first.id, "--offline").output
 
 
-@pytest.mark.parametrize(("noise", "eager", "why"), [(6.0, 1.0, "AUC"), (0.1, 0.1, "observed over expected")])
+@pytest.mark.parametrize(
+    ("noise", "eager", "why"), [(6.0, 1.0, "AUC"), (0.1, 0.1, "odds observed over expected")]
+)
 def test_a_release_that_breaks_its_bounds_live_is_taken_back_once(
     noise: float, eager: float, why: str, run: Run, archived: Settings
 ) -> None:
