@@ -15,6 +15,7 @@ from models.release import Release
 from models.replay.history import DAY_MS
 from models.replay.rule import Bounds
 from schemas.settings import Settings
+from streams.cli import judging
 from tests.models.releases import card, untrained, written
 from tests.models.replay import said
 from tests.models.replay.shop import START, rows, sequences, write
@@ -140,3 +141,29 @@ def test_a_release_without_bounds_is_not_watched_and_few_rows_prove_nothing(
     says(archived, "predictions", bad, 6.0)
     monkeypatch.setenv("INTENTFLOW_JUDGED_ROWS", "100000")
     assert "cannot be judged yet" in run("models", "watch", "--once").output
+
+
+def test_the_loop_goes_on_after_a_look_that_failed_until_it_is_stopped(
+    run: Run, archived: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (bounded(archived, seed) for seed in (1, 2))
+    run("models", "promote", first.id)
+    run("models", "promote", second.id, "--force", "a trial")
+    says(archived, "predictions", second, 6.0)
+    folder, waits = Path(archived.archive_uri), []
+    away = folder.rename(folder.with_name("away"))
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            away.rename(folder)
+        elif len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(judging.time, "sleep", wait)
+    monkeypatch.setenv("INTENTFLOW_WATCH_INTERVAL_S", "7")
+    told = run("models", "watch", code=130)
+    assert waits == [7.0] * 3
+    assert "no events in it" in told.stderr
+    assert told.output.count("taken back") == 1
+    assert promotion.promoted(archived).release == first.id  # type: ignore[union-attr]
