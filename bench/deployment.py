@@ -54,9 +54,9 @@ def deploy(bootstrap: str, folder: Path, policy: bool = True, **settings: Any) -
     return made
 
 
-def untrained_release(settings: Settings) -> Release:
+def untrained_release(settings: Settings, seed: int = 0) -> Release:
     """A release of the default architecture with random weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     spec, architecture = FeatureSpec(), Architecture()
     network = IntentNetwork(spec, architecture, len(CATEGORIES)).eval()
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -71,7 +71,7 @@ def untrained_release(settings: Settings) -> Release:
         metrics={},
         data_from=now,
         data_until=now,
-        seed=0,
+        seed=seed,
         git_revision="random weights",
         schema_fingerprint="random weights",
         features=spec,

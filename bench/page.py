@@ -43,6 +43,11 @@ worker's. Exactly once is counted by commits, at least once by what was written;
 every 10 s, as often as the worker writes checkpoints. Each program is one process; `cores_used` says what it took, and
 with `broker_cores_used` what was left of the two: the limit of each is either of them.
 """,
+    "shadow": """
+What a challenger in shadow costs a worker: the same batches go through the pass and the packing of what it publishes,
+with a challenger and without, taking turns in one process, so that a busy machine slows both. `pass_us` and `packing_us` are
+CPU, stages are by the clock. Sending is left out; `published_bytes` says how much more there is to send.
+""",
     "floor": """
 The floor is a program (`bench/minimal.py`) that does only what nobody can leave out, with the worker's two threads, its
 transactions and the same broker on the same two cores: fetch the bytes, decode the Avro, one LSTM step and the heads,

@@ -254,7 +254,7 @@ class Settings(BaseSettings):
     promote_calibration: float = Field(
         1.25,
         gt=1,
-        description="Factor that a challenger's observed over expected may be away from 1, either way, unless the "
+        description="Factor that a challenger's odds, observed over expected, may be away from 1, either way, unless the "
         "release in use is farther away; values of campaigns are products with the scores.",
     )
     rollback_auc_margin: float = Field(
@@ -267,8 +267,8 @@ class Settings(BaseSettings):
     rollback_calibration: float = Field(
         1.5,
         gt=1,
-        description="Factor that observed over expected may be away from 1 or from its evaluation's before `intentflow "
-        "models watch` takes the release back: seasons move it, too. Kept in its card when it is trained.",
+        description="Factor that the odds, observed over expected, may be away from 1 or from the evaluation's before "
+        "`intentflow models watch` takes a release back: seasons move them, too. Kept in its card when it is trained.",
     )
     watch_interval_s: float = Field(
         3600.0,

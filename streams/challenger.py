@@ -17,11 +17,14 @@ from streams.model import Model
 
 log = logging.getLogger("intentflow.challenger")
 
+REASONS = ("unreadable", "feature_spec", "not_finite", "raised")
 DROPPED = Counter(
     "intentflow_challengers_dropped_total",
-    "Challengers that take no further part: unreadable, feature_spec, not_finite or raised",
+    "Challengers that take no further part",
     ["reason"],
 )
+for _reason in REASONS:  # from 0 on: an alert sees the first one, too
+    DROPPED.labels(_reason)
 INFO = Gauge("intentflow_challenger_info", "1 for the release in shadow", ["release"])
 
 

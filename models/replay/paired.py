@@ -16,7 +16,7 @@ from models.replay.matured import Matured
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-FIGURES = ("auc", "log_loss", "brier", "ece", "ratio")
+FIGURES = ("auc", "log_loss", "brier", "ece", "ratio", "odds")
 RESAMPLES = 1000
 RANKED_LEAST, RANKED_WORK = 200, 20_000_000  # resamples of AUC: at least, and rows times resamples beyond
 BINS = 10
@@ -36,13 +36,19 @@ class Figure(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """One release. ratio: observed over expected, rows that came over the sum of scores. ece: over BINS equal bins."""
+    """One release. ece: over BINS equal bins.
+
+    ratio: observed over expected, rows that came over the sum of scores. odds: the same of the odds, came to not came, with
+    half a row added to each (Haldane-Anscombe): where most rows come, a ratio cannot be far from 1, however wrong the few
+    others are; where few come, the two are alike.
+    """
 
     auc: Figure
     log_loss: Figure
     brier: Figure
     ece: Figure
     ratio: Figure
+    odds: Figure
 
     def to_json(self) -> dict[str, dict[str, float]]:
         return {name: figure._asdict() for name, figure in self._asdict().items()}
@@ -135,7 +141,8 @@ class _Side:
             auc[number] = self._auc(weights[number])
         ece = np.abs(np.stack(apart)).sum(0) / rows
         ratio = came / np.maximum(expected, CERTAIN)
-        return np.stack([auc, loss / rows, square / rows, ece, ratio], 1)
+        odds = _odds(came, rows) / _odds(expected, rows)
+        return np.stack([auc, loss / rows, square / rows, ece, ratio, odds], 1)
 
     def _auc(self, weights: Floats) -> float:
         """Share of pairs in the right order, ties counting half (Mann-Whitney), a row as often as it was drawn."""
@@ -144,3 +151,7 @@ class _Side:
         false = np.add.reduceat(weight * ~self._came, self._ties)
         pairs = true.sum() * false.sum()
         return float((true * (false.cumsum() - false / 2)).sum() / pairs) if pairs else np.nan
+
+
+def _odds(came: Floats, rows: Floats) -> Floats:
+    return np.asarray((came + 0.5) / (rows - came + 0.5))

@@ -5,13 +5,13 @@ Promote, if all of this holds on the rows that both releases answered:
 1. there are at least `judged_rows` of them;
 2. the challenger's log loss is lower, and the upper end of the paired 95 % interval of the difference is at most
    `promote_tolerance`: it is better, and it is not likely to be worse by more than would be noticed;
-3. its observed over expected is within `promote_calibration` of 1, either way, or at least as near as the champion's.
+3. its odds, observed over expected, are within a factor `promote_calibration` of 1, or at least as near as the champion's.
 
 Take back, if on at least `judged_rows` rows that the release answered live one of these holds:
 1. the whole 95 % interval of its AUC lies below its bound, the AUC of its evaluation less 3 standard errors less
    `rollback_auc_margin`;
-2. the whole 95 % interval of observed over expected lies outside its bounds: `rollback_calibration` away, either way, from
-   1 or from its evaluation's, whichever is farther.
+2. the whole 95 % interval of its odds, observed over expected, lies outside its bounds: a factor `rollback_calibration`,
+   either way, away from 1 or from its evaluation's, whichever is farther.
 
 The bounds of a release are in its card, from the day it was evaluated. The whole interval, because a look is taken often and
 a release is not to be lost by chance.
@@ -39,10 +39,10 @@ class Verdict(NamedTuple):
 
 def promotable(found: Paired, settings: Settings) -> Verdict:
     """Whether the challenger may take the champion's place."""
-    loss, ratio = found.difference.log_loss, found.challenger.ratio.value
+    loss, odds = found.difference.log_loss, found.challenger.odds.value
     enough = found.rows >= settings.judged_rows
-    farther = _apart(ratio) > max(
-        math.log(settings.promote_calibration), _apart(found.champion.ratio.value) + 1e-12
+    farther = _apart(odds) > max(
+        math.log(settings.promote_calibration), _apart(found.champion.odds.value) + 1e-12
     )
     checks = [
         (enough, f"{found.rows:,} matured rows of {found.task}, at least {settings.judged_rows:,} wanted"),
@@ -53,7 +53,7 @@ def promotable(found: Paired, settings: Settings) -> Verdict:
         ),
         (
             not farther,
-            f"observed over expected {ratio:.3f} (in use: {found.champion.ratio.value:.3f}), wanted within a factor of "
+            f"odds observed over expected {odds:.3f} (in use: {found.champion.odds.value:.3f}), wanted within a factor of "
             f"{settings.promote_calibration:g} of 1 or as near as in use",
         ),
     ]
@@ -67,8 +67,8 @@ class Bounds:
     task: str
     rows: int  # of the evaluation that they come from
     auc_at_least: float
-    ratio_at_least: float
-    ratio_at_most: float
+    odds_at_least: float
+    odds_at_most: float
 
     @classmethod
     def of(cls, rows: Matured, settings: Settings) -> Self | None:
@@ -78,7 +78,7 @@ class Bounds:
         found, factor = alone(rows), settings.rollback_calibration
         error = (found.auc.high - found.auc.low) / _IN_95
         least = found.auc.value - STANDARD_ERRORS * error - settings.rollback_auc_margin
-        low, high = min(1.0, found.ratio.value) / factor, max(1.0, found.ratio.value) * factor
+        low, high = min(1.0, found.odds.value) / factor, max(1.0, found.odds.value) * factor
         return cls(rows.task, len(rows), least, low, high)
 
     @classmethod
@@ -92,20 +92,20 @@ class Bounds:
     def kept(self, found: Judged, rows: int, settings: Settings) -> Verdict:
         """Whether a release keeps to them, as found live on so many rows."""
         enough = rows >= settings.judged_rows
-        auc, ratio = found.auc, found.ratio
+        auc, odds = found.auc, found.odds
         checks = [
             (enough, f"{rows:,} matured rows of {self.task}, at least {settings.judged_rows:,} wanted"),
             (not auc.high < self.auc_at_least, f"AUC {auc}, at least {self.auc_at_least:.4f} wanted"),
             (
-                not (ratio.high < self.ratio_at_least or ratio.low > self.ratio_at_most),
-                f"observed over expected {ratio}, {self.ratio_at_least:.3f} … {self.ratio_at_most:.3f} wanted",
+                not (odds.high < self.odds_at_least or odds.low > self.odds_at_most),
+                f"odds observed over expected {odds}, {self.odds_at_least:.3f} … {self.odds_at_most:.3f} wanted",
             ),
         ]
         return Verdict(not enough or all(met for met, _ in checks), enough, _lines(checks))
 
 
-def _apart(ratio: float) -> float:
-    return abs(math.log(ratio)) if ratio > 0 else math.inf
+def _apart(odds: float) -> float:
+    return abs(math.log(odds))
 
 
 def _lines(checks: list[tuple[bool, str]]) -> tuple[str, ...]:

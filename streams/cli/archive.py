@@ -25,7 +25,7 @@ def archive(
         ),
     ] = "",
 ) -> None:
-    """Write events, predictions and decisions to Parquet by day, under INTENTFLOW_ARCHIVE_URI, until Ctrl-C.
+    """Write events, predictions (a challenger's too) and decisions to Parquet by day, under INTENTFLOW_ARCHIVE_URI, until Ctrl-C.
 
     The replay job trains from there. Files are named by topic, partition and first offset, so running it again
     overwrites and never doubles.

@@ -22,6 +22,14 @@ from schemas.kafka import BrokerAway, wait_for_broker
 from schemas.settings import Settings
 from streams.cli.times import milliseconds, moment
 
+LABELS = {
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "ece": "ECE",
+    "ratio": "observed / expected",
+    "odds": "the same, of odds",
+}
 TAKEN_BACK = 3  # exit status
 Topics = Annotated[
     bool, typer.Option("--topics", help="Read what Kafka still retains instead of the archive.")
@@ -134,7 +142,7 @@ def _show(found: Evidence, settings: Settings) -> None:
             table.add_row(
                 one.task if not number else "",
                 f"{one.rows:,}" if not number else "",
-                {"ratio": "observed / expected"}.get(name, name.replace("_", " ")),
+                LABELS.get(name, name),
                 f"{first.value:.4f}",
                 f"{second.value:.4f}",
                 f"{apart.value:+.4f} ({apart.low:+.4f} … {apart.high:+.4f})",

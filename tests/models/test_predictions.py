@@ -63,3 +63,13 @@ def row(at: int, scores: Scores, tasks: tuple[str, ...], categories: tuple[str, 
         "next_categories": [categories[place] for place in scores.top[at].tolist()],
         "next_category_scores": scores.top_scores[at].tolist(),
     }
+
+
+def test_a_challengers_ids_are_its_own_for_each_release() -> None:
+    events = pa.array(["e1", "e2"])
+    found = prediction_ids(events, "intent-a").to_pylist()
+    assert found == [str(uuid.uuid5(NAMESPACE, f"shadow:intent-a:{name}")) for name in ("e1", "e2")]
+    assert not {*found} & {
+        *prediction_ids(events).to_pylist(),
+        *prediction_ids(events, "intent-b").to_pylist(),
+    }

@@ -78,7 +78,8 @@ class Wire:
         self.producer = Producer(confluent_config(settings, linger_ms=20, **config))
 
     def rows(self, schema: str, rows: list[dict[str, Any]], partition: int = 0) -> None:
-        values = Codec(self._registry, schema).encode_rows(rows)
+        """schema: as `Topics.of_schema` knows it; a challenger's predictions are predictions."""
+        values = Codec(self._registry, schema.removeprefix("shadow_")).encode_rows(rows)
         timestamps = [row["event_time"] + 1 for row in rows]
         for row, value, timestamp in zip(rows, values, timestamps, strict=True):
             self.raw(schema, value, partition, row["user_id"].encode(), timestamp)

@@ -68,15 +68,17 @@ def wait_for(met: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.01)
 
 
-def test_writes_the_three_topics_with_their_places(stream: Settings) -> None:
+def test_writes_the_four_topics_with_their_places(stream: Settings) -> None:
     wire = Wire(stream)
     wire.rows("behavior_event", [event(n) for n in range(300)], partition=1)
     wire.rows("prediction", [prediction(n) for n in range(20)])
+    wire.rows("shadow_prediction", [prediction(n) for n in range(7)])
     wire.rows("decision", [decision(n) for n in range(10)], partition=2)
     wire.flush()
     agent = Archive(stream)
     agent.run(until_end=True)
-    assert agent.rows == {"events": 300, "predictions": 20, "decisions": 10}
+    assert agent.rows == {"events": 300, "predictions": 20, "shadow_predictions": 7, "decisions": 10}
+    assert places(stream, "shadow_predictions") == [(0, n) for n in range(7)]
     assert not agent.skipped
     found = archived(stream, "events")
     assert places(stream, "events") == [(1, n) for n in range(300)]

@@ -3,8 +3,9 @@
 The model is the log. Hypothesis appends events to it (ordinary, late, double, bad, consent, erasure), lets a partition with six
 rows in memory take some of them, moves the clock so that checkpoints go out in shares, and does harm: crashes before
 the commit, between commit and local write, in redo, while a changelog is read; a store that is gone, or from an
-earlier moment; a compacted changelog; another release. After every step each event below the committed offset is
-published exactly once, and after every catch-up rows and contacts equal those computed from the log alone.
+earlier moment; a compacted changelog; another release; a challenger that comes and goes. After every step each event below
+the committed offset is published exactly once, and after every catch-up rows and contacts equal those computed from the log
+alone.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ EVENT = st.one_of(
 class RedoModel(RuleBasedStateMachine):
     """`hurt` is the partition under test, `calm` takes the same log record by record and is left in peace."""
 
-    uris: tuple[str, str]
+    uris: tuple[str, str, str]  # the third challenges the others
 
     @initialize()
     def begin(self) -> None:
@@ -67,7 +68,7 @@ class RedoModel(RuleBasedStateMachine):
             self.folder / "hurt", self.uris[0], ROWS, policy, INTERVAL, clock=lambda: self.now
         )
         self.calm = Partition(self.folder / "calm", self.uris[0], policy=policy)
-        self.alone = [Partition(self.folder / f"alone-{at}", uri) for at, uri in enumerate(self.uris)]
+        self.alone = [Partition(self.folder / f"alone-{at}", uri) for at, uri in enumerate(self.uris[:2])]
         self.published, self.expected = redo.Outputs(self.hurt), redo.Outputs(self.calm)
         self.due = [self.expected.counts()]  # what is to be published once so many records are committed
 
@@ -99,6 +100,10 @@ class RedoModel(RuleBasedStateMachine):
     def swap_release(self, to: int) -> None:
         self.swapped |= to == 1
         self.hurt.use(self.uris[to])
+
+    @rule(on=st.booleans())
+    def challenge(self, on: bool) -> None:
+        self.hurt.challenge(self.uris[2] if on else None)
 
     @rule()
     def compact(self) -> None:
@@ -171,6 +176,13 @@ class RedoModel(RuleBasedStateMachine):
             mine, calm = (outputs.survival(due["prediction"]) for outputs in (self.published, self.expected))
             np.testing.assert_allclose(mine, calm, atol=redo.SCORES)
 
+    @invariant()
+    def a_challenger_says_one_thing_of_an_event_or_nothing(self) -> None:
+        """And only of events that the champion was asked about."""
+        said = [row["event_id"] for row in self.hurt.predictions("shadow_prediction")]
+        assert len(said) == len(set(said))
+        assert set(said) <= {row["event_id"] for row in self.hurt.predictions()}
+
     def teardown(self) -> None:
         try:
             self.catch_up(ROWS)
@@ -222,8 +234,8 @@ class RedoModel(RuleBasedStateMachine):
 def test_whatever_harm_falls_where_state_and_outputs_are_those_of_a_calm_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    folders = [tmp_path_factory.mktemp("release") for _ in range(2)]
-    RedoModel.uris = (release(folders[0]), release(folders[1], seed=3))
+    folders = [tmp_path_factory.mktemp("release") for _ in range(3)]
+    RedoModel.uris = (release(folders[0]), release(folders[1], seed=3), release(folders[2], seed=5))
     run_state_machine_as_test(
         RedoModel,
         settings=settings(

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from bench.workload import Workload
-from models.carried import Carried, InMemory
+from models.carried import Carried, InMemory, carried
 from models.engine import Engine
 from models.engine_torch import EngineTorch
 from models.events import hash_strings, pack
@@ -16,8 +16,11 @@ from models.resident import Resident
 from schemas.codec import Codec
 from schemas.registry import open_registry
 from schemas.settings import Settings
+from streams.challenger import Challenger
+from streams.model import Model
 from streams.rows import Rows
 from streams.sequences import Applied, Sequences
+from streams.shadow import Shadow
 from tests.models.releases import written
 
 RING, ROWS = 5, 64
@@ -37,11 +40,18 @@ def sequences(hidden: Carried, engine: Engine, release: object, stored: Store) -
     return Sequences(rows, engine, release.card.features)  # type: ignore[attr-defined]
 
 
-def apply(to: Sequences, rows: Rows, stored: Store, batch: pa.RecordBatch, offset: int) -> Applied:
+def apply(
+    to: Sequences,
+    rows: Rows,
+    stored: Store,
+    batch: pa.RecordBatch,
+    offset: int,
+    shadow: Shadow | None = None,
+) -> Applied:
     users = [user.encode() for user in batch.column("user_id").to_pylist()]
     slots = rows.locate(users)
     offsets = np.arange(offset, offset + len(users))
-    done = to.apply(slots, pack(batch), hash_strings(batch.column("event_id")), offsets)
+    done = to.apply(slots, pack(batch), hash_strings(batch.column("event_id")), offsets, shadow)
     leaving = rows.outgoing()
     stored |= leaving
     rows.settled(leaving)
@@ -88,3 +98,26 @@ def test_rows_on_the_device_are_those_in_memory(
     np.testing.assert_allclose(
         other["hidden"].astype("f4"), one["hidden"].astype("f4"), atol=1e-3
     )  # as stored: fp16
+
+
+def test_a_challenger_on_the_device_says_what_it_says_in_memory(
+    engines: list[tuple[Engine, Engine]], settings: Settings, tmp_path: Path
+) -> None:
+    release = written(tmp_path / "card", 1)
+    stores: list[Store] = [{}, {}]
+    ours, shadows = [], []
+    for stored, champion, engine in zip(stores, engines[0], engines[1], strict=True):
+        assert isinstance(champion, EngineTorch)
+        made = sequences(carried(champion, ROWS), champion, release, stored)
+        challenger = Challenger(engine.release_id, Model(engine, release.card))
+        shadows.append(Shadow(challenger, made._rows, release.card.features))
+        ours.append(made)
+    assert isinstance(shadows[1]._hidden, Resident)
+    offset = 0
+    for batch in batches(settings):
+        for one, shadow, stored in zip(ours, shadows, stores, strict=True):
+            apply(one, one._rows, stored, batch, offset, shadow)
+        np.testing.assert_allclose(shadows[1].trunk, shadows[0].trunk, atol=1e-5)
+        offset += len(batch)
+    assert not shadows[0].challenger.dropped
+    assert not shadows[1].challenger.dropped

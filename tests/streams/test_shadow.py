@@ -288,3 +288,45 @@ def test_shadow_predictions_are_in_the_transaction_of_their_events(
     theirs = desk.rows("shadow-predictions", "prediction")
     assert [row["event_id"] for row in theirs] == desk.event_ids()
     assert {row["release"] for row in theirs} == {found.engine.release_id}
+
+
+def test_a_partition_that_rests_in_rebalances_publishes_each_shadow_prediction_once(
+    settings: Settings, uris: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parked with what is in work committed, and back again; some times somebody else has moved it on meanwhile."""
+    found = model(uris[1])
+    stage = Stage(settings, uris[0], monkeypatch, Challenger(found.engine.release_id, found))
+    rng, desk = random.Random(2), Desk(0.01)
+    log = records([event(at % USERS, at) for at in range(200)])
+    reader = Reader(log, desk, lambda: rng.randrange(1, 12))
+
+    async def script(partition: RealPartition) -> None:
+        for part in range(1, 5):
+            await until(lambda part=part: desk.committed >= 40 * part, partition)  # type: ignore[misc]
+            await partition.park()
+            if part % 2:
+                await partition.stop()  # all state is given back
+            partition.start()
+        await until(lambda: desk.committed >= 200, partition)
+
+    stage.run(reader, desk, script)
+    assert [row["event_id"] for row in desk.rows("shadow-predictions", "prediction")] == desk.event_ids()
+    assert len(set(desk.event_ids())) == len(desk.event_ids()) == 200
+
+
+def test_a_partition_that_moves_to_another_machine_goes_on_with_the_challenger(
+    uris: list[str], tmp_path: Path
+) -> None:
+    """Nothing local is left; rows come from the changelog, the challenger's states from their rings."""
+    moved, calm = Partition(tmp_path / "a", uris[0]), Partition(tmp_path / "b", uris[0])
+    log = records([event(at % USERS, at) for at in range(USERS * RING)])
+    for one in (moved, calm):
+        one.challenge(uris[1])
+        one.process(log[:16])
+    moved.store.close()
+    moved.folder = tmp_path / "elsewhere"
+    position = moved.open()
+    assert position <= 16
+    for one in (moved, calm):
+        one.process(log[16:] if one is calm else log[position:])
+    same_scores(moved.predictions("shadow_prediction"), calm.predictions("shadow_prediction"))

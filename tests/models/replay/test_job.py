@@ -38,6 +38,7 @@ def test_run_writes_a_release_with_its_metrics(shop: Settings, capsys: pytest.Ca
     card = release.read(str(folder)).card
     assert card.seed == 3
     assert (card.data_from[:10], card.data_until[:10]) == ("2017-01-01", "2017-04-01")
+    assert card.metrics["bounds"]["task"] == "buy_7d"
     assert {"buy_7d", "lapse_30d", "next_category"} <= card.metrics["evaluation"]["tasks"].keys()
     assert all(items[0].startswith("item-") for items in card.popular.values())
     assert json.loads((folder / "release.json").read_text())["git_revision"]

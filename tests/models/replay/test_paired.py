@@ -47,6 +47,8 @@ def test_figures_are_those_of_scikit_learn_with_ties(seed: int, n: int, digits: 
     else:
         assert np.isnan(judged.auc.value)
     assert judged.ratio.value == pytest.approx(came.sum() / score.sum())
+    observed, expected = ((part + 0.5) / (n - part + 0.5) for part in (came.sum(), score.sum()))
+    assert judged.odds.value == pytest.approx(observed / expected)
 
 
 def test_an_interval_is_that_of_shoppers_not_of_rows() -> None:
@@ -62,7 +64,7 @@ def test_an_interval_is_that_of_shoppers_not_of_rows() -> None:
     one, many = alone(once), alone(often)
     for name in FIGURES:
         narrow, wide = getattr(one, name), getattr(many, name)
-        assert wide.high - wide.low == pytest.approx(narrow.high - narrow.low, rel=1e-6)
+        assert wide.high - wide.low == pytest.approx(narrow.high - narrow.low, rel=0.01)
         assert narrow.low < narrow.value < narrow.high or name == "ece"
 
 

@@ -21,6 +21,7 @@ def _records(contents: Contents, *values: bytes | None) -> list[Record]:
 
 def test_a_topic_is_found_with_and_without_the_prefix() -> None:
     assert find(SETTINGS, "decisions") == find(SETTINGS, "shop-decisions") == ("shop-decisions", "decision")
+    assert find(SETTINGS, "shadow-predictions") == ("shop-shadow-predictions", "prediction")
     assert find(SETTINGS, "predictions-backfill-7") == ("shop-predictions-backfill-7", "prediction")
 
 

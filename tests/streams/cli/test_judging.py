@@ -15,6 +15,7 @@ from models.release import Release
 from models.replay.history import DAY_MS
 from models.replay.rule import Bounds
 from schemas.settings import Settings
+from streams.cli import judging
 from tests.models.releases import card, untrained, written
 from tests.models.replay import said
 from tests.models.replay.shop import START, rows, sequences, write
@@ -23,7 +24,7 @@ from tests.streams.cli.conftest import Run
 pytestmark = pytest.mark.embedded
 EVENTS = rows(shoppers=120, days=80)
 SHOP = sequences(EVENTS)
-BOUNDS = Bounds("buy_7d", 5000, auc_at_least=0.62, ratio_at_least=0.6, ratio_at_most=1.6)
+BOUNDS = Bounds("buy_7d", 5000, auc_at_least=0.62, odds_at_least=0.4, odds_at_most=2.5)
 
 
 @pytest.fixture
@@ -90,7 +91,9 @@ def test_one_that_is_not_better_is_refused_unless_forced(run: Run, archived: Set
     assert "--offline" not in run("models", "compare", first.id, "--offline").output
 
 
-@pytest.mark.parametrize(("noise", "eager", "why"), [(6.0, 1.0, "AUC"), (0.1, 0.1, "observed over expected")])
+@pytest.mark.parametrize(
+    ("noise", "eager", "why"), [(6.0, 1.0, "AUC"), (0.1, 0.1, "odds observed over expected")]
+)
 def test_a_release_that_breaks_its_bounds_live_is_taken_back_once(
     noise: float, eager: float, why: str, run: Run, archived: Settings
 ) -> None:
@@ -138,3 +141,29 @@ def test_a_release_without_bounds_is_not_watched_and_few_rows_prove_nothing(
     says(archived, "predictions", bad, 6.0)
     monkeypatch.setenv("INTENTFLOW_JUDGED_ROWS", "100000")
     assert "cannot be judged yet" in run("models", "watch", "--once").output
+
+
+def test_the_loop_goes_on_after_a_look_that_failed_until_it_is_stopped(
+    run: Run, archived: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (bounded(archived, seed) for seed in (1, 2))
+    run("models", "promote", first.id)
+    run("models", "promote", second.id, "--force", "a trial")
+    says(archived, "predictions", second, 6.0)
+    folder, waits = Path(archived.archive_uri), []
+    away = folder.rename(folder.with_name("away"))
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            away.rename(folder)
+        elif len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(judging.time, "sleep", wait)
+    monkeypatch.setenv("INTENTFLOW_WATCH_INTERVAL_S", "7")
+    told = run("models", "watch", code=130)
+    assert waits == [7.0] * 3
+    assert "no events in it" in told.stderr
+    assert told.output.count("taken back") == 1
+    assert promotion.promoted(archived).release == first.id  # type: ignore[union-attr]
