@@ -9,6 +9,7 @@
     soak       five million events: memory and files stay flat
     memory     one worker with a million shoppers
     serving    every kind of trunk: a step with carried state against a window of 50 events
+    shrink     smaller models: what they cost in AUC and save in time
     gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
     models     every model family on real data, against published results, into docs/models.md (models/)
     page       makes docs/performance.md from bench/results/

@@ -96,6 +96,11 @@ from a window of 50 events, computed in the cheapest way there is: whole through
 engine. Weights are random. A transformer's state is its keys and values of 32 events, a tcn's the inputs that its layers
 look back to: `state_floats` is what a shopper's row holds of them.
 """,
+    "shrink": """
+Smaller models on half of the Complete Journey households, learnt from January to July, AUC on August and September; time
+of one event per shopper, heads included, on one core. [The frontier](frontier.svg) as a plot. `pruned`: units that little
+is made of are taken out; `from teacher`: learnt from the scores of the 128/64 network beside what happened.
+""",
     "memory": """
 A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed
 from the settings (`bench/memory_bound.py`): rows in memory, RocksDB's cache and write buffers, contacts, records that

@@ -27,7 +27,7 @@ from models.release import Card, Release
 from models.replay.dataset import PURCHASE, Sequences, build
 from models.replay.scoring import score
 from models.replay.source import Batch
-from models.replay.train import Recipe, train
+from models.replay.train import Recipe, Trained, train
 from schemas.settings import Settings
 from streams import loaders
 from streams.loaders import DataMissing
@@ -102,7 +102,13 @@ def _scored(learnt: Sequences, asked: Sequences, made: Recipe, until: int, seed:
 def trained(learnt: Sequences, made: Recipe, until: int, seed: int) -> Iterator[Release]:
     """A release, in a folder that goes again, of what was learnt from the events before `until` (ms)."""
     found = train(learnt, until, made, seed)
-    card = Card(
+    with tempfile.TemporaryDirectory() as folder:
+        yield release.write(folder, card(made, found, seed), found.weights)
+
+
+def card(made: Recipe, found: Trained, seed: int = 0) -> Card:
+    """The card of a release that is measured and thrown away."""
+    return Card(
         model="bench",
         categories=found.words.names,
         popular={},
@@ -117,8 +123,6 @@ def trained(learnt: Sequences, made: Recipe, until: int, seed: int) -> Iterator[
         calibration=found.calibration,
         tasks=found.tasks,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        yield release.write(folder, card, found.weights)
 
 
 def boosted(
