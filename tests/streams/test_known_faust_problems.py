@@ -194,7 +194,7 @@ def test_a_partition_that_should_get_on_and_does_not_makes_the_worker_unhealthy(
     )
     watched = {SOURCE: partition}
     watchdog = Watchdog(settings.model_copy(update={"stuck_after_s": 10.0}), watched, lambda _: None)
-    following: Any = SimpleNamespace(model=None, policy=None, problem="")
+    following: Any = SimpleNamespace(model=None, policy=None, challenger=None, problem="")
     standbys: Any = SimpleNamespace(offsets=dict)
     health = Health(settings, watched, standbys, following, watchdog)
     start = time.monotonic() - 100  # so that the seconds below have passed
