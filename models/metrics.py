@@ -43,8 +43,10 @@ class Binary:
     ece: float
     calibration: tuple[Bin, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self, bins: bool = True) -> dict[str, Any]:
+        """Plain values; without the bins a fifth as long."""
+        found = asdict(self)
+        return found if bins else {name: value for name, value in found.items() if name != "calibration"}
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Comparison:
                 for to, found in self.differences.items()
             },
             "slices": [one.to_json() for one in self.slices],
-            "calibrations": {name: one.to_json() for name, one in self.versions.items()},
+            "calibrations": {name: one.to_json(bins=False) for name, one in self.versions.items()},
             "folds": [asdict(one) for one in self.folds],
             "bootstrap": {"shoppers": self.shoppers, "resamples": self.resamples, "ranked": self.ranked},
             "note": self.note,

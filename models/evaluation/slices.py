@@ -1,6 +1,6 @@
 """The same figures for parts of the shoppers: where a model is good for most and poor for some, the mean hides it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,8 @@ class Slice:
         return self.auc is not None
 
     def to_json(self) -> dict[str, Any]:
-        """Without the bins of calibration, which would make a release's card long."""
         figures = {
-            name: {figure: value for figure, value in asdict(one).items() if figure != "calibration"}
+            name: one.to_json(bins=False)
             for name, one in (("model", self.model), ("baseline", self.baseline))
         }
         about = {"of": self.of, "value": self.value, "shoppers": self.shoppers}
