@@ -76,6 +76,7 @@ def test_they_are_those_of_captum() -> None:
     captum = pytest.importorskip("captum.attr", reason="captum is not installed")
     network, features = lively(), one_shopper()
     ids = torch.from_numpy(features.ids.astype(np.int64))
+    layers = [part for part in network.modules() if isinstance(part, torch.nn.LSTM)]
     with torch.no_grad():
         tables = [table(ids[:, column]) for column, table in enumerate(network.embed)]
         whole = torch.cat([*tables, torch.from_numpy(features.dense), network.memory(ids[:, 1])], 1)[None]
@@ -84,14 +85,16 @@ def test_they_are_those_of_captum() -> None:
     def score(inputs: Tensor) -> Tensor:
         """buy_7d of (B, T, width) by nothing but torch's LSTM and a loop."""
         read, recalled = inputs[:, :, :dense], inputs[:, :, dense:]
-        output, _ = network.lstm(read.transpose(0, 1))
+        output = read.transpose(0, 1)
+        for layer in layers:
+            output, _ = layer(output)
         mean, weight = torch.zeros_like(recalled[:, 0]), torch.zeros(())
         for step in range(EVENTS):
             rate = network.architecture.memory_rate * float(ids[step, 1] != 0)
             mean, weight = mean + rate * (recalled[:, step] - mean), weight + rate * (1 - weight)
         width = network.spec.dense_size
         body = torch.cat([output[-1], read[:, -1, -width:], mean / weight.clamp(min=LEAST_WEIGHT)], 1)
-        logits, _ = network.heads(body)
+        logits = network.heads(body)[0]
         return 1 - torch.exp(-softplus(logits)[:, : SURVIVAL_DAYS.index(7) + 1].sum(1))
 
     theirs = captum.IntegratedGradients(score).attribute(whole, n_steps=128, method="gausslegendre")[0]
