@@ -43,9 +43,10 @@ format: $(LINKED)  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(LINKED)  ## docs/settings.md and docs/performance.md from the settings and the results of bench/
+docs: $(LINKED)  ## docs/settings.md, performance.md and models.md from the settings and the results of bench/
 	$(BIN)/python -m schemas.settings > docs/settings.md
 	$(BIN)/python -m bench.page
+	$(BIN)/python -m bench.models.page
 
 brokers: $(LINKED)  ## fetch the jars of Kafka and of the schema registry into the cache, ahead of the tests
 	$(BIN)/python -m tests.brokers

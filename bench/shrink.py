@@ -2,8 +2,8 @@
 
 A large LSTM is the teacher. Beside it: the default, small ones that learnt alone, from the teacher, or from pruning and
 training on, and all of them with products of 8 bits. Each is a release served by the worker's engine. AUC is on months 8
-and 9 of households that all were trained on; time is that of one event each of 32 and of 512 shoppers, heads included. The plot is
-docs/frontier.svg.
+and 9 of households whose months 1 to 7 were trained on; time is that of one event each of 32 and of 512 shoppers, heads
+included. The plot is docs/frontier.svg.
 """
 
 from __future__ import annotations
