@@ -96,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
             verb.add_argument("--fast", action="store_true", help="the recipe for few shoppers")
             verb.add_argument("--recipe", metavar="FILE", help="how to train, as `replay search` writes it")
             verb.add_argument("--warm", metavar="RELEASE", help="go on from the weights of this release")
+            verb.add_argument(
+                "--teacher", metavar="RELEASE", help="learn from the scores of this release, too"
+            )
         if name in ("evaluate", "backfill"):
             _of_release(verb, history=name == "backfill")
         if name == "backfill":
@@ -193,7 +196,11 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         threshold=threshold,
         check_leakage=getattr(given, "check_leakage", False),
     )
-    return replace(job, warm=promotion.find(settings, given.warm)) if getattr(given, "warm", None) else job
+    warm, teacher = (
+        promotion.find(settings, getattr(given, name)) if getattr(given, name, None) else None
+        for name in ("warm", "teacher")
+    )
+    return replace(job, warm=warm, teacher=teacher)
 
 
 def _until(given: argparse.Namespace, interval: Interval) -> int:

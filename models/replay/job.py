@@ -50,7 +50,7 @@ class Job:
     by partition, instead of the interval's start (topics only). split: see models/replay/splits.py; by user and by fold
     the whole interval is both learnt from and scored, and train_until is its end. threshold: None = the best F1 before
     what is scored. recipe: instead of the default one. record: where the run is recorded. warm: the release whose weights
-    training goes on from.
+    training goes on from; teacher: the one whose scores it learns from, too.
     """
 
     settings: Settings
@@ -68,6 +68,7 @@ class Job:
     recipe: "Recipe | None" = None
     record: Record = field(default_factory=Record)
     warm: Release | None = None
+    teacher: Release | None = None
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
     said: dict[str, Predicted] = field(default_factory=dict, repr=False)  # by release id
@@ -248,7 +249,9 @@ class Job:
                 split.tune.shoppers[~split.score.shoppers],
             )
         with self._step(f"train: on {self.learnt}, {len(sequences.users):,} shoppers, seed {self.seed}"):
-            trained = train(sequences, self.train_until, recipe, self.seed, tell, held, self.warm)
+            trained = train(
+                sequences, self.train_until, recipe, self.seed, tell, held, self.warm, self.teacher
+            )
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import posixpath
+import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from models import promotion, release
 from models.replay.evidence import permit
+from models.shrink import prune as pruning
 from schemas.settings import Settings
 from streams.cli import verb
 from streams.cli.contents import moment
@@ -103,6 +106,35 @@ def rollback(note: Annotated[str, typer.Option(help="Why; kept in the record.")]
     """Go back to the release before."""
     done = promotion.rollback(connected(), note=note)
     typer.echo(f"rolled back to {done.release} from {done.previous}")
+
+
+@app.command()
+def prune(
+    which: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="Release id from the list, or a folder or URL.")
+    ],
+    sizes: Annotated[str, typer.Option(help="Units to keep in each layer, from below: 32,32.")],
+) -> None:
+    """Make a smaller release: in each layer the units stay that most is made of.
+
+    What it loses it can learn again: intentflow replay train --warm RELEASE with a recipe of these sizes. It is a new
+    release, to be compared and promoted like any other.
+    """
+    settings = Settings.load()  # needs no broker
+    chosen = _chosen(settings, which)
+    if not re.fullmatch(r"\d+(,\d+)*", sizes):
+        raise release.ReleaseProblem(f"--sizes {sizes!r}: want a number of units per layer, such as 32,32")
+    try:
+        weights, architecture = pruning.prune(
+            chosen.weights(), chosen.card.architecture, tuple(map(int, sizes.split(",")))
+        )
+    except ValueError as problem:
+        raise release.ReleaseProblem(f"{chosen.id}: {problem}") from None
+    card = replace(chosen.card, architecture=architecture, metrics={"pruned_from": chosen.id})
+    made = release.write(settings.releases_uri, card, weights)
+    typer.echo(
+        f"release {made.id} in {made.uri}; evaluate it with `intentflow replay evaluate --release {made.id}`"
+    )
 
 
 @app.command()
