@@ -43,10 +43,11 @@ class Slice:
 
 
 def sliced(asked: Asked, seed: int = 0) -> tuple[Slice, ...]:
-    """Every slice of every slicing, in order; intervals from RANKED_LEAST resamples."""
+    """Every slice of every slicing that parts the rows, in order; intervals from RANKED_LEAST resamples."""
     return tuple(
         _slice(asked, of, str(value), np.flatnonzero(values == value), seed)
         for of, values in asked.slices.items()
+        if (values != values[:1]).any()  # one slice of all rows says nothing new
         for value in sorted(np.unique(values), key=_order)
     )
 

@@ -45,7 +45,8 @@ NEW_DAYS = 90
 class Choices:
     """How to judge. threshold: for every question and predictor, None = the best F1 before what is scored.
 
-    calibration: the release's, to show the scores without it. boosted: whether LightGBM stands beside, if installed.
+    calibration: the release's, to show the scores without it. boosted: whether LightGBM stands beside, if installed. seed:
+    of LightGBM; not that of a training, or a release judged again would have other figures beside it.
     """
 
     threshold: float | None = None

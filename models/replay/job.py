@@ -144,7 +144,7 @@ class Job:
         checks = self._checked(sequences, split, of.card.features)
         with self._step(f"evaluate: {of.id} on {split.score.interval}"):
             found, redemption = self._asked(sequences, of, split)
-            report = judged([found], split, self.seed)
+            report = judged([found], split)
         epochs = tuple(of.card.metrics.get("epochs", ()))
         return replace(report, of=of.id, epochs=epochs, leakage=checks), redemption
 
@@ -158,13 +158,13 @@ class Job:
             with self._drafted(self._trained(sequences, split)) as drafted:
                 found.append(self._asked(sequences, drafted, split)[0])
         with self._step("judge all folds"):
-            report = judged(found, splits[-1], self.seed)
+            report = judged(found, splits[-1])
         return replace(report, of=f"{self.settings.model_name}, {self.folds} folds", leakage=checks)
 
     def _asked(self, sequences: Sequences, of: Release, split: Split) -> tuple[Answers, Redemption | None]:
         predicted = self._predicted(sequences, of)
         redemption = self._redemption(sequences, predicted, split.learn)
-        choices = Choices(self.threshold, of.card.calibration, of.card.features, seed=self.seed)
+        choices = Choices(self.threshold, of.card.calibration, of.card.features)
         return answers(sequences, predicted, split, redemption, choices), redemption
 
     def _bounds(self, sequences: Sequences, drafted: Release) -> Bounds | None:
@@ -182,7 +182,7 @@ class Job:
         if not self.check_leakage:
             return ()
         with self._step("check for leakage"):
-            return leaks.check(sequences, split, spec, self.seed)
+            return leaks.check(sequences, split, spec)
 
     def _check_unseen(self, of: Release) -> None:
         """SourceProblem when the release has learnt from what is to be scored."""

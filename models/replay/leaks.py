@@ -35,7 +35,9 @@ def check(sequences: Sequences, split: Split, spec: FeatureSpec, seed: int = 0) 
 
     def network(of: Sequences) -> Table:
         features = of.features(spec)
-        return Table((*ID_COLUMNS, *DENSE), np.concatenate([features.ids, features.dense], axis=1))
+        return Table(
+            (*ID_COLUMNS, *DENSE), np.concatenate([features.ids, features.dense], axis=1, dtype=np.float32)
+        )
 
     def aggregates(of: Sequences, shopper: Array, moment: Array) -> Table:
         return Table(COLUMNS, Aggregates(of, spec).table(shopper, moment))
@@ -68,17 +70,20 @@ def apart(split: Split) -> Check:
 
 def events_in_time(title: str, sequences: Sequences, features: Featurize, rng: np.random.Generator) -> Check:
     """Cuts the log at random rows, also in the midst of a basket, and compares every shopper's last row with itself."""
-    whole, compared = features(sequences), 0
-    for row in rng.choice(len(sequences), min(CUTS, len(sequences)), replace=False).tolist():
-        stops = _stops(sequences, int(sequences.events["time"][row]))
-        stops[sequences.shopper[row]] = row + 1
-        kept = np.flatnonzero(stops > sequences.bounds[:-1])
-        last = stops[kept] - 1
-        cut = features(sequences.until(stops))
-        at = np.cumsum(stops - sequences.bounds[:-1])[kept] - 1
-        pair = (Table(whole.names, whole.values[last]), Table(cut.names, cut.values[at]))
-        compared += same_when_cut(title, *pair, _namer(sequences, kept, sequences.events["time"][last]))
-    return Check(f"point in time: {title}", f"{compared:,} rows the same", "all the same")
+    rows = rng.choice(len(sequences), min(CUTS, len(sequences)), replace=False).tolist()
+    cuts = [_cut(sequences, row) for row in rows]
+    compared = [np.flatnonzero(stops > sequences.bounds[:-1]) for stops in cuts]
+    last = [stops[shopper] - 1 for stops, shopper in zip(cuts, compared, strict=True)]
+    found = features(sequences)  # of a long log: only what is compared is kept
+    wholes = [Table(found.names, found.values[at]) for at in last]
+    del found
+    for stops, shopper, at, whole in zip(cuts, compared, last, wholes, strict=True):
+        found = features(sequences.until(stops))
+        ends = np.cumsum(stops - sequences.bounds[:-1])[shopper] - 1
+        again = Table(found.names, found.values[ends])
+        same_when_cut(title, whole, again, _namer(sequences, shopper, sequences.events["time"][at]))
+    count = sum(len(at) for at in last)
+    return Check(f"point in time: {title}", f"{count:,} rows the same", "all the same")
 
 
 def moments_in_time(
@@ -95,6 +100,13 @@ def moments_in_time(
         pair = (describe(sequences, shopper, at), describe(sequences.until(stops), shopper, at))
         compared += same_when_cut(title, *pair, _namer(sequences, shopper, at))
     return Check(f"point in time: {title}", f"{compared:,} rows the same", "all the same")
+
+
+def _cut(sequences: Sequences, row: int) -> Array:
+    """Where the log ended for each shopper (U,) when this row was its last."""
+    stops = _stops(sequences, int(sequences.events["time"][row]))
+    stops[sequences.shopper[row]] = row + 1
+    return stops
 
 
 def _stops(sequences: Sequences, moment: int) -> Array:

@@ -39,9 +39,7 @@ def report(settings: Settings, start: datetime, trained: datetime, live: datetim
     standing = offline(sequences, backend, release.card.features, begin).before(first)
     predicted = standing.followed_by(predicted)
     redemption = Redemption.from_json(release.card.metrics.get("redemption"))
-    choices = Choices(
-        calibration=release.card.calibration, spec=release.card.features, seed=release.card.seed
-    )
+    choices = Choices(calibration=release.card.calibration, spec=release.card.features)
     found = evaluate(sequences, predicted, Interval(begin, split), judged, redemption, choices)
     epochs = tuple(release.card.metrics.get("epochs", ()))
     return replace(found, of=f"{release.id} live", epochs=epochs)

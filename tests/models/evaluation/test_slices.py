@@ -39,3 +39,7 @@ def test_deciles_are_tenths_by_number_and_keep_equals_together() -> None:
     assert found[99] == "10 (90–99)"
     assert set(deciles(np.full(50, 7)).tolist()) == {"1 (7–7)"}
     assert len(deciles(np.empty(0))) == 0
+
+
+def test_a_slicing_into_one_part_is_left_out() -> None:
+    assert sliced(asked(200, np.full(200, "store"))) == ()
