@@ -82,7 +82,6 @@ class Record:
             "release": release.id,
             "release_uri": release.uri,
             "weights_sha256": release.weights_sha256,
-            "mlflow.source.git.commit": release.card.git_revision.rstrip("+"),
             "git_revision": release.card.git_revision,
         }
 
@@ -173,7 +172,7 @@ def _begun(settings: Settings, verb: str, say: Say) -> Record:
         if uri.startswith(LOCAL):
             Path(uri.removeprefix(LOCAL)).parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        run = client.create_run(_experiment(client, settings), run_name=verb, tags={"verb": verb})
+        run = client.create_run(_experiment(client, settings), run_name=verb, tags={"verb": verb, **_code()})
     except Exception as problem:
         why = clean(" ".join(str(problem).split())[:300])
         say(
@@ -181,6 +180,14 @@ def _begun(settings: Settings, verb: str, say: Say) -> Record:
         )
         return Record()
     return Record(client, run, clean, say)
+
+
+def _code() -> dict[str, str]:
+    """Revision of the code that runs; the second name is the one that MLflow's pages show."""
+    from models.replay.job import git_revision
+
+    revision = git_revision()
+    return {"git_revision": revision, "mlflow.source.git.commit": revision.rstrip("+")}
 
 
 def _experiment(client: Any, settings: Settings) -> str:

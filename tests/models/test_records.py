@@ -77,6 +77,7 @@ def test_a_second_release_is_the_next_version_and_a_trial_is_a_run_below(store: 
     trials = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == parents
     assert [run.data.metrics["held_out_loss"] for run in trials] == [0.4, 0.4]
+    assert all(run.data.tags["git_revision"] for run in runs if run.info.run_id in parents)
 
 
 def test_a_server_that_does_not_answer_costs_a_warning_and_no_release(
