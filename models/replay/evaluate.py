@@ -8,7 +8,7 @@ calibrations are fitted on the split's learnt and tuning parts only.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ from models.replay.questions import BUY_DAYS, GRID_DAYS, LAPSE_DAYS, WAIT_DAYS, 
 from models.replay.redemption import REDEEM_DAYS, Mailings, Redemption, mailings
 from models.replay.source import Interval
 from models.replay.splits import Part, Split, by_time
+from models.tasks import split as kinds_of
 
 Array = npt.NDArray[Any]
 
@@ -117,12 +118,15 @@ def answers(
     yes_no = [asker.buys(days) for days in BUY_DAYS] + [asker.lapses()]
     if redemption is not None:
         yes_no.append(asker.redeems(redemption))
-    wait, names = asker.waits(), next_categories(sequences, predicted, split)
-    return Answers(yes_no, [] if wait is None else [wait], [] if names is None else [names])
+    others = kinds_of(predicted.tasks)
+    yes_no += [asker.happens(task) for task in others.chances]
+    amounts = [asker.waits(), *(asker.amount(task) for task in others.amounts)]
+    names = next_categories(sequences, predicted, split)
+    return Answers(yes_no, [one for one in amounts if one is not None], [] if names is None else [names])
 
 
-# curves (N, 13), days elapsed since the prediction (N,) -> scores (N,)
-Read = Callable[[Array, Array], Array]
+# predictions (N), days elapsed since them (N,) -> scores (N,)
+Read = Callable[[Predicted, Array], Array]
 
 
 class _Asker:
@@ -137,7 +141,7 @@ class _Asker:
             f"buy_{days}d",
             f"buys again within {days} days of a basket",
             lambda part: questions.buys(self._sequences, part, days),
-            lambda curve, _: 1 - survival.at_days(curve, np.full(len(curve), days)),
+            lambda said, _: 1 - survival.at_days(said.survival, np.full(len(said), days)),
             exactly=True,
         )
 
@@ -147,8 +151,21 @@ class _Asker:
             f"lapse_{LAPSE_DAYS}d",
             f"silent for the next {LAPSE_DAYS} days, asked every {GRID_DAYS}th day",
             lambda part: questions.lapses(self._sequences, part),
-            lambda curve, elapsed: survival.conditional(curve, elapsed, np.full(len(curve), LAPSE_DAYS)),
+            lambda said, elapsed: survival.conditional(
+                said.survival, elapsed, np.full(len(said), LAPSE_DAYS)
+            ),
             exactly=False,
+        )
+
+    def happens(self, task: str) -> Asked | NotAsked:
+        """A task with a head of its own."""
+        column, gap = self._predicted.tasks.index(task), self._choices.spec.session_gap_s
+        return self._ask(
+            task,
+            questions.title(task),
+            lambda part: questions.happens(self._sequences, part, task, gap),
+            lambda said, _: said.scores[:, column],
+            exactly=True,
         )
 
     def redeems(self, model: Redemption) -> Asked | NotAsked:
@@ -175,21 +192,46 @@ class _Asker:
 
     def waits(self) -> AskedAmount | None:
         """Days to the next basket, at most WAIT_DAYS: the area under the survival curve up to there."""
-        rows, past = (
-            questions.waits(self._sequences, part) for part in (self._split.score, self._split.learn)
+        return self._how_much(
+            f"wait_{WAIT_DAYS}d",
+            f"days to the next basket, counted up to {WAIT_DAYS}",
+            "days",
+            lambda part: questions.waits(self._sequences, part),
+            lambda said: _mean_wait(said.survival),
+            WAIT_DAYS,
         )
-        at = self._predicted.latest(rows.shopper, rows.moment, exactly=True)
+
+    def amount(self, task: str) -> AskedAmount | None:
+        """An amount with a head of its own."""
+        column, gap = self._predicted.tasks.index(task), self._choices.spec.session_gap_s
+        return self._how_much(
+            task,
+            questions.title(task),
+            "baskets" if task.startswith("orders") else "money",
+            lambda part: questions.happens(self._sequences, part, task, gap),
+            lambda said: said.scores[:, column].astype(np.float64),
+            np.inf,
+        )
+
+    def _how_much(
+        self,
+        name: str,
+        title: str,
+        unit: str,
+        rows: Callable[[Part], Rows],
+        read: Callable[[Predicted], Array],
+        most: float,
+    ) -> AskedAmount | None:
+        asked_of, past = rows(self._split.score), rows(self._split.learn)
+        at = self._predicted.latest(asked_of.shopper, asked_of.moment, exactly=True)
         known = at >= 0
         if not known.any() or not len(past.came):
             return None
-        judged = Rows(*(column[known] for column in rows))
-        predicted = {MODEL: _mean_wait(self._predicted.survival[at[known]])}
-        others = beside.for_amounts(self._sequences, past, WAIT_DAYS)
-        predicted |= {name: predict(judged) for name, predict in others.items()}
-        title = f"days to the next basket, counted up to {WAIT_DAYS}"
-        return AskedAmount(
-            f"wait_{WAIT_DAYS}d", title, "days", judged.shopper, judged.came, predicted, int((~known).sum())
-        )
+        judged = Rows(*(column[known] for column in asked_of))
+        predicted = {MODEL: read(self._predicted.rows(at[known]))}
+        others = beside.for_amounts(self._sequences, past, most)
+        predicted |= {predictor: predict(judged) for predictor, predict in others.items()}
+        return AskedAmount(name, title, unit, judged.shopper, judged.came, predicted, int((~known).sum()))
 
     def _ask(
         self,
@@ -212,7 +254,7 @@ class _Asker:
         others = beside.for_outcomes(self._sequences, self._boosted, past, self._choices.seed)
         for predictor, predict in others.items():
             usual[predictor], chosen[predictor] = predict(judged), predict(tuned)
-        versions = self._versions(judged, tuned, chosen[MODEL], scores[known], read, exactly)
+        versions = self._versions(name, judged, tuned, chosen[MODEL], scores[known], read, exactly)
         return self._asked(name, title, judged, usual, tuned.came, chosen, int((~known).sum()), versions)
 
     def _asked(
@@ -249,16 +291,17 @@ class _Asker:
         """The model's scores (N,), and where it had said something (N,). plain: without the release's calibration."""
         at = self._predicted.latest(rows.shopper, rows.moment, exactly)
         known = at >= 0
-        curve = self._predicted.survival[at[known]]
+        said = self._predicted.rows(at[known])
         if plain and self._choices.calibration is not None:
-            curve = recalibrated.as_trained(curve, self._choices.calibration)
+            said = replace(said, survival=recalibrated.as_trained(said.survival, self._choices.calibration))
         elapsed = np.maximum((rows.moment[known] - self._predicted.time[at[known]]) / DAY_MS, 0)
         scores = np.full(len(at), np.nan)
-        scores[known] = np.clip(read(curve, elapsed), 0.0, 1.0)
+        scores[known] = np.clip(read(said, elapsed), 0.0, 1.0)
         return scores, known
 
     def _versions(
         self,
+        name: str,
         rows: Rows,
         tuned: Rows,
         before: Array,
@@ -267,7 +310,7 @@ class _Asker:
         exactly: bool,
     ) -> dict[str, Array]:
         found = recalibrated.versions(tuned.came, before, scores)
-        if self._choices.calibration is not None:
+        if self._choices.calibration is not None and name not in self._predicted.tasks:
             found["as trained"] = self._scores(rows, read, exactly, plain=True)[0]
         return found
 

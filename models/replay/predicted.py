@@ -1,7 +1,7 @@
 """Predictions as evaluation takes them: published ones (from the topic or its archive), or scored offline by an engine."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from models.featurizer import FeatureSpec
 from models.replay.dataset import Sequences
 from models.replay.scoring import score
 from models.survival import SURVIVAL_DAYS
+from models.tasks import split
 
 Array = npt.NDArray[Any]
 
@@ -26,13 +27,16 @@ class Predicted:
     """The last prediction of each shopper at each moment, by shopper and then time.
 
     shopper int64 (P,), position in the sequences' users; time int64 (P,), ms; survival float32 (P, 13); categories
-    uint32 (P, 5), hashes of the next categories, best first, 0 where fewer were named.
+    uint32 (P, 5), hashes of the next categories, best first, 0 where fewer were named; scores float32 (P, K) of `tasks`
+    (K,), those that are not read off the survival curve, where they are known.
     """
 
     shopper: Array
     time: Array
     survival: npt.NDArray[np.float32]
     categories: npt.NDArray[np.uint32]
+    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    tasks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.shopper)
@@ -52,11 +56,17 @@ class Predicted:
 
     def before(self, moment: int) -> "Predicted":
         """Those made before the moment (ms)."""
-        kept = self.time < moment
-        return Predicted(self.shopper[kept], self.time[kept], self.survival[kept], self.categories[kept])
+        return self.rows(np.flatnonzero(self.time < moment))
+
+    def rows(self, at: Array) -> "Predicted":
+        """Those at positions (N,)."""
+        scores = self.scores[at] if self.tasks else self.scores
+        return Predicted(
+            self.shopper[at], self.time[at], self.survival[at], self.categories[at], scores, self.tasks
+        )
 
     def followed_by(self, later: "Predicted") -> "Predicted":
-        """These and the later ones; at the same moment of a shopper the later one counts."""
+        """These and the later ones; at the same moment of a shopper the later one counts. Of the survival curve only."""
         wide = max(self.categories.shape[1], later.categories.shape[1])
         named = [
             np.pad(one.categories, ((0, 0), (0, wide - one.categories.shape[1]))) for one in (self, later)
@@ -94,18 +104,23 @@ def offline(sequences: Sequences, engine: Engine, spec: FeatureSpec, since: int)
     """By an engine over the sequences: one prediction per shopper and moment from `since` (ms) on, and the last before."""
     follows = np.zeros(len(sequences), bool)
     follows[:-1] = (sequences.shopper[1:] == sequences.shopper[:-1]) & (sequences.events["time"][1:] < since)
-    rows, curves, categories = [], [], []
+    extra = split(engine.tasks).extra
+    columns = [engine.tasks.index(name) for name in extra]
+    rows, curves, categories, others = [], [], [], []
     hashes = hash_names(list(engine.categories))
     for at, scores in score(sequences, engine, spec, sequences.last & ~follows):
         rows.append(at)
         curves.append(scores.survival)
         categories.append(hashes[scores.top])
+        others.append(scores.tasks[:, columns])
     at = np.concatenate(rows)
     return _ordered(
         sequences.shopper[at],
         sequences.events["time"][at],
         np.concatenate(curves),
         np.concatenate(categories),
+        np.concatenate(others),
+        extra,
     )
 
 
@@ -117,10 +132,17 @@ def _hashes(names: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
     return wide
 
 
-def _ordered(shopper: Array, time: Array, survival: Array, categories: Array) -> Predicted:
+def _ordered(
+    shopper: Array,
+    time: Array,
+    survival: Array,
+    categories: Array,
+    scores: Array | None = None,
+    tasks: tuple[str, ...] = (),
+) -> Predicted:
     order = np.lexsort((np.arange(len(time)), time, shopper))
     order = order[shopper[order] >= 0]
     last = np.ones(len(order), bool)
     last[:-1] = (shopper[order][1:] != shopper[order][:-1]) | (time[order][1:] != time[order][:-1])
-    rows = order[last]
-    return Predicted(shopper[rows], time[rows], survival[rows], categories[rows])
+    every = Predicted(shopper, time, survival, categories)
+    return (every if scores is None else replace(every, scores=scores, tasks=tasks)).rows(order[last])

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from models.replay.dataset import Sequences
 from models.replay.history import DAY_MS
 from models.replay.splits import Part
+from models.replay.targets import targets
+from models.tasks import split
 
 Array = npt.NDArray[Any]
 
@@ -18,6 +20,7 @@ BUY_DAYS = (3, 7, 30)
 LAPSE_DAYS = 30
 GRID_DAYS = 7  # household-days: every 7th day at 00:00 UTC
 WAIT_DAYS = 30
+MOST_ROWS = 50_000  # of a question that is asked at every event; beyond that at every k-th
 
 
 class Rows(NamedTuple):
@@ -45,6 +48,32 @@ def waits(sequences: Sequences, part: Part) -> Rows:
     shopper, moment, _ = baskets(sequences, part, WAIT_DAYS)
     days = sequences.purchases.days_to_next(shopper, moment, part.interval.stop)
     return Rows(shopper, moment, np.minimum(days, float(WAIT_DAYS)))
+
+
+def happens(sequences: Sequences, part: Part, task: str, session_gap_s: float) -> Rows:
+    """A row per moment whose outcome is known by the part's end, of a task with a head of its own (models/tasks.py)."""
+    found = targets(sequences, (task,), part.interval.stop, session_gap_s)
+    times = sequences.events["time"]
+    asked = found.known[:, 0] & sequences.last & (times >= part.interval.start)
+    rows = np.flatnonzero(asked & part.of(sequences.shopper))
+    rows = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
+    came = found.values[rows, 0]
+    outcome = came if task in split((task,)).amounts else came > 0
+    return Rows(sequences.shopper[rows], times[rows], outcome)
+
+
+def title(task: str) -> str:
+    """A task with a head of its own, in words."""
+    kinds = {
+        "session_buy": "buys later in the session, asked at every event",
+        "abandon_cart": "leaves the session without buying what is in the cart, asked at every event from the cart on",
+        "click": "clicks what was shown, asked at every impression",
+    }
+    if task.startswith("returns_"):
+        return f"comes again within {task.removeprefix('returns_')}, asked at every event"
+    name, _, days = task.partition("_")
+    amounts = {"orders": "baskets", "spend": "money spent"}
+    return kinds.get(task) or f"{amounts[name]} within {days.removesuffix('d')} days, asked at every event"
 
 
 def baskets(sequences: Sequences, part: Part, days: int = 0) -> tuple[Array, Array, Array]:

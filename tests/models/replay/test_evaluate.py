@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from models.replay.predicted import Predicted, published
 from models.replay.redemption import REDEEM_DAYS, mailings
 from models.replay.source import Interval, SourceProblem
 from models.replay.splits import by_fold
+from models.replay.targets import targets
 from models.survival import SURVIVAL_DAYS
 from tests.models.replay.shop import START, event, rows, sequences
 
@@ -135,7 +137,7 @@ def test_a_question_that_cannot_be_put_is_a_sentence() -> None:
         one.name: one.why for one in evaluate(daily, clairvoyant(daily), FIT, SCORED, choices=PLAIN).not_asked
     }
     assert "have the same outcome" in said["buy_3d"]
-    nobody = Predicted(*(column[:0] for column in vars(clairvoyant(SHOP)).values()))
+    nobody = clairvoyant(SHOP).rows(np.arange(0))
     silent = evaluate(SHOP, nobody, FIT, SCORED)
     assert not silent.comparisons
     assert "said nothing" in silent.not_asked[0].why
@@ -206,3 +208,28 @@ def test_a_mailed_campaign_counts_once_and_its_past_is_only_the_past() -> None:
     assert found.past_mailed.tolist() == [0, 1, 2]
     assert found.past_redeemed.tolist() == [0, 1, 1]
     assert len(found.within(START, START + 60 * DAY_MS).time) == 2
+
+
+def test_tasks_with_a_head_of_their_own_are_asked_too() -> None:
+    """Who knows what comes is never wrong; what is not over yet is not asked."""
+    rng = np.random.default_rng(0)
+    log = [
+        event(f"shopper {number}", START + day * DAY_MS + step * 60_000, event_type=kind)
+        for number in range(8)
+        for day in range(120)
+        for step, kind in enumerate(["item_view", "purchase"] if rng.random() < 0.4 else ["item_view"])
+    ]
+    shop = sequences(log)
+    tasks = ("session_buy", "orders_7d")
+    truth = targets(shop, tasks, int(shop.events["time"].max()) + DAY_MS * 30, 1800.0).values
+    said = clairvoyant(shop)
+    report = evaluate(
+        shop, replace(said, scores=truth[np.flatnonzero(shop.last)], tasks=tasks), FIT, SCORED, choices=PLAIN
+    )
+    asked = report.comparison("session_buy")
+    assert asked.model.auc == 1.0
+    assert asked.baseline.auc is not None
+    assert asked.baseline.auc < 1.0
+    (orders,) = (one for one in report.amounts if one.asked.name == "orders_7d")
+    assert orders.predictors["model"].rmse == pytest.approx(0.0, abs=1e-6)
+    assert orders.predictors["baseline"].rmse > 0
