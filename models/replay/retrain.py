@@ -1,4 +1,4 @@
-"""`intentflow replay retrain`: trains on the newest events, on a schedule or when drift says so; promotes what is not worse.
+"""`intentflow replay retrain`: trains on the newest events, on a schedule or when drift says so; promotes what is better.
 
 intentflow replay retrain --every 1d                  a new release every day
 intentflow replay retrain --every 1d --when-drift     looks every day, trains when scores or outcomes have drifted
@@ -22,25 +22,20 @@ from models.drift.measure import summary
 from models.records import recording
 from models.release import Release
 from models.replay import drift, recipes
+from models.replay.evidence import NotBetter, permit
 from models.replay.job import Job, Say
 from models.replay.source import Interval, SourceProblem, iso, moment
 from schemas.settings import Settings
 
 PROMOTED = "promoted"
-JUDGED = ("buy_7d", "lapse_30d")
-MORE_LOSS = 0.01  # relative: log loss of the new release may be so much above the old one's
-LESS_AUC = 0.005
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def add(verbs: Any) -> argparse.ArgumentParser:
     """The verb's options."""
-    about = "train on the newest events, on a schedule or when drift says so; promote what is not worse"
-    rule = (
-        f"The rule: on {' and '.join(JUDGED)} of the judged days, log loss at most {MORE_LOSS:.0%} above that of the release "
-        f"in use, and AUC at most {LESS_AUC:g} below."
-    )
+    about = "train on the newest events, on a schedule or when drift says so; promote what is better"
+    rule = "The rule is that of `intentflow models promote`: docs/releases.md; the judged days are learnt from by neither."
     verb: argparse.ArgumentParser = verbs.add_parser("retrain", help=about, description=f"{about}. {rule}")
     verb.add_argument(
         "--every", metavar="TIME", default="1d", help="between two rounds: 1d (default), 12h, 30m"
@@ -129,31 +124,18 @@ def _round(given: argparse.Namespace, settings: Settings, window: Interval, unti
             if found.verdict != "drift":
                 say(f"no drift that counts: {in_use.id} stays")
                 return
-        release, report = job.run(sequences)
-        why = worse(report, job.evaluate(sequences, in_use)[0]) if in_use is not None else ""
-    if why:
-        say(f"{release.id} is not promoted: {why}")
-    elif given.no_promote:
-        say(f"{release.id} would be promoted")
-    else:
-        promotion.promote(settings, release, f"retrained, {iso(window.start)[:10]} to {iso(until)[:10]}")
-        say(f"promoted {release.id}: workers use it from their next batch on")
-
-
-def worse(new: Any, old: Any) -> str:
-    """Why the new release must not take the old one's place, from the reports of both on the same days; "" when it may."""
-    for name in JUDGED:
-        try:
-            ours, theirs = new.comparison(name).model, old.comparison(name).model
-        except KeyError:
-            return f"{name} had no rows to be judged on; take a longer --judge"
-        if ours.log_loss > theirs.log_loss * (1 + MORE_LOSS):
-            return f"{name}: log loss {ours.log_loss:.4f}, the release in use has {theirs.log_loss:.4f}"
-        if ours.auc is None or theirs.auc is None:
-            return f"{name}: only one outcome in the judged days; take a longer --judge"
-        if ours.auc < theirs.auc - LESS_AUC:
-            return f"{name}: AUC {ours.auc:.4f}, the release in use has {theirs.auc:.4f}"
-    return ""
+        release, _ = job.run(sequences)
+    try:
+        why = permit(settings, release, promotion.standing(settings), sequences)
+    except NotBetter as problem:
+        say(f"{release.id} is not promoted: {problem}")
+        return
+    if given.no_promote:
+        say(f"{release.id} would be promoted: {why}")
+        return
+    days = f"{iso(window.start)[:10]} to {iso(until)[:10]}"
+    promotion.promote(settings, release, f"retrained, {days}; {why}")
+    say(f"promoted {release.id}: workers use it from their next batch on")
 
 
 def duration(text: str, option: str) -> int:

@@ -1,10 +1,9 @@
-"""Retraining: rounds on a schedule or on drift, a warm start that says why not, and a promotion only of what is not worse."""
+"""Retraining: rounds on a schedule or on drift, a warm start that says why not, and a promotion only of what is better."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,31 +72,6 @@ def test_dropout_may_differ_and_new_categories_may_not_be_many(first: Release) -
         train(
             sequences(sorted([*EVENTS, *new], key=lambda row: row["event_time"])), UNTIL, other, 0, warm=first
         )
-
-
-def report(loss: float = 0.5, auc: float | None = 0.8, names: tuple[str, ...] = retrain.JUDGED) -> Any:
-    def comparison(name: str) -> Any:
-        if name not in names:
-            raise KeyError(name)
-        return SimpleNamespace(model=SimpleNamespace(log_loss=loss, auc=auc))
-
-    return SimpleNamespace(comparison=comparison)
-
-
-@pytest.mark.parametrize(
-    ("new", "said"),
-    [
-        (report(), ""),
-        (report(loss=0.504, auc=0.796), ""),
-        (report(loss=0.506), "log loss 0.5060, the release in use has 0.5000"),
-        (report(auc=0.794), "AUC 0.7940"),
-        (report(auc=None), "only one outcome"),
-        (report(names=("buy_7d",)), "lapse_30d had no rows"),
-    ],
-)
-def test_the_rule(new: Any, said: str) -> None:
-    assert said in retrain.worse(new, report())
-    assert bool(retrain.worse(new, report())) == bool(said)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1w", "0d", "-1d"])
