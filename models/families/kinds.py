@@ -18,6 +18,7 @@ KINDS = {
     "averaged": "models.families.ensemble:Averaged",
     "stacked": "models.families.ensemble:Stacked",
     "calibrated": "models.families.calibrated:Calibrated",
+    "parted": "models.families.parted:Parted",
 }
 
 
@@ -29,7 +30,7 @@ def make(given: Mapping[str, Any]) -> TableModel:
     settings = dict(given)
     of = _class(settings.pop("kind", None))
     for name, value in settings.items():
-        if name in ("model", "final"):
+        if name in ("model", "final", "above", "below"):
             settings[name] = make(value)
         elif name == "models":
             settings[name] = [make(one) for one in value]
