@@ -17,8 +17,9 @@ from models.replay import drift, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
-from models.replay.job import Job, check_split
+from models.replay.job import Job, check_split, sample
 from models.replay.recipes import RecipeProblem
+from models.replay.shards import Shards
 from models.replay.source import Interval, SourceProblem, moment
 from models.replay.splits import KINDS
 from models.search.space import SpaceProblem
@@ -78,6 +79,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about, description=about)
         _interval(verb, split=name not in ("build", "backfill"))
+        if name in ("build", "train", "run"):
+            _large(verb)
         if name in ("train", "evaluate", "run"):
             _apart(verb, ("time", "user") if name == "train" else KINDS)
         if name in ("evaluate", "run"):
@@ -135,6 +138,18 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
     verb.add_argument("--seed", type=int, default=0, help="same seed, same result on a CPU (default 0)")
 
 
+def _large(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--memory-mib",
+        type=float,
+        metavar="MIB",
+        help="most memory for the training set: a larger one is kept on disk, in shards of that size",
+    )
+    verb.add_argument(
+        "--shards", metavar="FOLDER", help="where shards are kept meanwhile; default: a temporary folder"
+    )
+
+
 def _apart(verb: argparse.ArgumentParser, kinds: tuple[str, ...]) -> None:
     about = "how what is scored is kept apart: by time (default); 70:15:15 by user"
     about += "; K folds by user, a model each" if "kfold" in kinds else ""
@@ -176,6 +191,9 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
     threshold = getattr(given, "threshold", None)
     if threshold is not None and not 0 <= threshold <= 1:
         raise SourceProblem(f"--threshold {threshold:g}: want a probability within 0 … 1")
+    memory = getattr(given, "memory_mib", None)
+    if memory is not None and not memory > 0:
+        raise SourceProblem(f"--memory-mib {memory:g}: want more than 0")
     job = Job(
         settings,
         interval,
@@ -190,6 +208,8 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         folds=getattr(given, "folds", 5),
         threshold=threshold,
         check_leakage=getattr(given, "check_leakage", False),
+        memory_mib=memory,
+        shards_uri=getattr(given, "shards", None),
     )
     return replace(job, warm=promotion.find(settings, given.warm)) if getattr(given, "warm", None) else job
 
@@ -275,18 +295,23 @@ def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
     if given.verb == "drift":
         drift.run(given, job, _release(given, settings))
         return
-    sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":
-        _show(given, settings, _evaluated(given, settings, job, sequences))
+        _show(given, settings, _evaluated(given, settings, job, job.build()))
     elif given.verb == "backfill":
-        interval = Interval.between(given.start, given.stop)
+        interval, sequences = Interval.between(given.start, given.stop), job.build(keep_ids=True)
         backfill(settings, sequences, _release(given, settings), interval, given.id)
-    elif given.verb == "train":
-        _promote(given, settings, job.train(sequences), sequences)
+    else:
+        with job.opened() as events:
+            _learn(given, settings, job, events)
+
+
+def _learn(given: argparse.Namespace, settings: Settings, job: Job, events: Sequences | Shards) -> None:
+    if given.verb == "train":
+        _promote(given, settings, job.train(events), sample(events))
     elif given.verb == "run":
-        release, report = job.run(sequences)
+        release, report = job.run(events)
         _show(given, settings, report)
-        _promote(given, settings, release, sequences)
+        _promote(given, settings, release, sample(events))
 
 
 def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequences: Sequences) -> Report:
