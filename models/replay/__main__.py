@@ -18,6 +18,7 @@ from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
 from models.replay.job import Job, check_split, sample
+from models.replay.machines import Machines
 from models.replay.recipes import RecipeProblem
 from models.replay.shards import Shards
 from models.replay.source import Interval, SourceProblem, moment
@@ -146,7 +147,13 @@ def _large(verb: argparse.ArgumentParser) -> None:
         help="most memory for the training set: a larger one is kept on disk, in shards of that size",
     )
     verb.add_argument(
-        "--shards", metavar="FOLDER", help="where shards are kept meanwhile; default: a temporary folder"
+        "--shards",
+        metavar="FOLDER",
+        help="where shards are kept meanwhile; default: a temporary folder, with --ray one beside the archive",
+    )
+    verb.add_argument("--ray", metavar="ADDRESS", help="on this Ray cluster, host:port or `auto`")
+    verb.add_argument(
+        "--ray-workers", type=int, metavar="N", help="processes that train there; default: one per machine"
     )
 
 
@@ -191,9 +198,6 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
     threshold = getattr(given, "threshold", None)
     if threshold is not None and not 0 <= threshold <= 1:
         raise SourceProblem(f"--threshold {threshold:g}: want a probability within 0 … 1")
-    memory = getattr(given, "memory_mib", None)
-    if memory is not None and not memory > 0:
-        raise SourceProblem(f"--memory-mib {memory:g}: want more than 0")
     job = Job(
         settings,
         interval,
@@ -208,10 +212,18 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         folds=getattr(given, "folds", 5),
         threshold=threshold,
         check_leakage=getattr(given, "check_leakage", False),
-        memory_mib=memory,
-        shards_uri=getattr(given, "shards", None),
+        machines=_machines(given),
     )
     return replace(job, warm=promotion.find(settings, given.warm)) if getattr(given, "warm", None) else job
+
+
+def _machines(given: argparse.Namespace) -> Machines:
+    found = Machines(*(getattr(given, name, None) for name in ("memory_mib", "shards", "ray", "ray_workers")))
+    if found.memory_mib is not None and not found.memory_mib > 0:
+        raise SourceProblem(f"--memory-mib {found.memory_mib:g}: want more than 0")
+    if found.workers is not None and (found.workers < 1 or found.ray is None):
+        raise SourceProblem(f"--ray-workers {found.workers}: want at least 1, together with --ray ADDRESS")
+    return found
 
 
 def _until(given: argparse.Namespace, interval: Interval) -> int:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ from models.evaluation.report import Report
 from models.featurizer import FeatureSpec
 from models.records import Record
 from models.release import Card, Release
-from models.replay import archive, leaks, retained, shards, source
+from models.replay import archive, leaks, retained, source
 from models.replay.card import git_revision, popular, schema_fingerprint
 from models.replay.dataset import Sequences, build
 from models.replay.evaluate import Answers, Choices, answers, judged
+from models.replay.machines import Machines
 from models.replay.matured import matured
 from models.replay.predicted import Predicted, offline
 from models.replay.redemption import Redemption, mailings
@@ -43,8 +44,7 @@ class Job:
     by partition, instead of the interval's start (topics only). split: see models/replay/splits.py; by user and by fold
     the whole interval is both learnt from and scored, and train_until is its end. threshold: None = the best F1 before
     what is scored. recipe: instead of the default one. record: where the run is recorded. warm: the release whose weights
-    training goes on from. memory_mib: of the training set; a larger one is kept on disk, in shards of that size. shards_uri:
-    where, by default a temporary folder.
+    training goes on from. machines: what the training set may take, and who trains on it.
     """
 
     settings: Settings
@@ -62,8 +62,7 @@ class Job:
     recipe: "Recipe | None" = None
     record: Record = field(default_factory=Record)
     warm: Release | None = None
-    memory_mib: float | None = None
-    shards_uri: str | None = None
+    machines: Machines = field(default_factory=Machines)
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
     said: dict[str, Predicted] = field(default_factory=dict, repr=False)  # by release id
@@ -86,12 +85,15 @@ class Job:
     @contextmanager
     def opened(self) -> Iterator[Sequences | Shards]:
         """The training set: in memory, or as shards on disk that go again."""
-        wanted = self._shards_wanted()
-        if wanted == 1:
-            yield self.build()
-            return
-        with self._folder() as uri:
-            yield self.shards(wanted, uri)
+        if self.topics or self.split != "time":
+            self.machines.refuse("--topics" if self.topics else f"--split {self.split}")
+        with self.machines.connected():
+            count = self.machines.shards(self.settings, self.interval)
+            if not count:
+                yield self.build()
+                return
+            with self.machines.opened(self.settings, self.run_id) as uri:
+                yield self.shards(count, uri)
 
     def build(self, keep_ids: bool = False) -> Sequences:
         """Reads the interval and groups it by shopper."""
@@ -105,12 +107,9 @@ class Job:
 
     def shards(self, count: int, uri: str) -> Shards:
         """Reads the interval into so many shards in a folder, one of them in memory at a time."""
-        with self._step(f"build: events of {self.interval}, from the {self._source}, in {count} shards"):
-            dropped: Counter[str] = Counter()
+        with self._step(f"build: events of {self.interval}, from the archive, in {count} shards"):
             chosen = Chosen(self.share, self.seed)
-            found = shards.write(
-                self._usable(dropped), count, uri, self.settings.ring_events, dropped, chosen
-            )
+            found = self.machines.write(self.settings, self.interval, count, uri, chosen)
         self._said_of(found.events, found.shoppers, found.dropped)
         return found
 
@@ -222,30 +221,6 @@ class Job:
         """The split whose learners and tuners are trained on; None = everybody."""
         return self.parts(sample(events)) if self.split == "user" else None
 
-    def _shards_wanted(self) -> int:
-        """1 = all in memory. SourceProblem for what cannot be done in shards."""
-        if self.memory_mib is None:
-            return 1
-        if self.topics or self.split != "time":
-            raise SourceProblem(
-                "--memory-mib is for the archive, split by time: leave out "
-                f"{'--topics' if self.topics else f'--split {self.split}'} or --memory-mib"
-            )
-        return shards.count_for(archive.count(self.settings, self.interval), self.memory_mib)
-
-    @contextmanager
-    def _folder(self) -> Iterator[str]:
-        """Where the shards of this run are kept; it goes again."""
-        if self.shards_uri is None:
-            with tempfile.TemporaryDirectory(prefix="intentflow-shards-") as folder:
-                yield folder
-            return
-        uri = f"{self.shards_uri.rstrip('/')}/run-{self.run_id}"
-        try:
-            yield uri
-        finally:
-            shards.remove(uri)
-
     def _predicted(self, sequences: Sequences, of: Release) -> Predicted:
         if of.id not in self.said:
             backend = engine.load(of.uri, "onnx", "cpu", self.settings.engine_threads)
@@ -279,16 +254,21 @@ class Job:
                 f"{epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
             )
 
-        events, held = everyone, None
-        if isinstance(everyone, Sequences) and split is not None and split.tune.shoppers is not None:
-            assert split.score.shoppers is not None
-            events = everyone.only(~split.score.shoppers)
-            held = [split.tune.shoppers[~split.score.shoppers]]
-        several = f", {len(events)} shards" if isinstance(events, Shards) else ""
-        shoppers = events.shoppers if isinstance(events, Shards) else len(events.users)
-        with self._step(f"train: on {self.learnt}, {shoppers:,} shoppers{several}, seed {self.seed}"):
-            trained = train(events, self.train_until, recipe, self.seed, tell, held, self.warm)
-        parts = events if isinstance(events, Shards) else [events]
+        scale: dict[str, Any] = {}
+        if isinstance(everyone, Shards):
+            parts: Iterable[Sequences] = everyone
+            with self._step(
+                f"train: on {self.learnt}, {everyone.shoppers:,} shoppers in {len(everyone)} shards, seed {self.seed}"
+            ):
+                trained, nodes = self.machines.train(
+                    everyone, self.train_until, recipe, self.seed, tell, self.warm
+                )
+            scale = {"scale": {"shards": len(everyone), "built_by": everyone.nodes, "trained_by": nodes}}
+        else:
+            learners, held = _learners(everyone, split)
+            parts = [learners]
+            with self._step(f"train: on {self.learnt}, {len(learners.users):,} shoppers, seed {self.seed}"):
+                trained = train(learners, self.train_until, recipe, self.seed, tell, held, self.warm)
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,
@@ -297,6 +277,7 @@ class Job:
                 "epochs": [epoch._asdict() for epoch in trained.epochs],
                 "split": _split_of(self),
                 **({"warm_from": self.warm.id} if self.warm else {}),
+                **scale,
             },
             data_from=iso(self.learnt.start),
             data_until=iso(self.learnt.stop),
@@ -359,6 +340,14 @@ def check_split(interval: Interval, train_until: int) -> None:
 
 def _split_of(job: Job) -> dict[str, Any]:
     return {"kind": job.split, "seed": job.seed} if job.split == "user" else {"kind": "time"}
+
+
+def _learners(everyone: Sequences, split: Split | None) -> tuple[Sequences, list[Any] | None]:
+    """Who is learnt from, and which of them, bool (U,), only stop and calibrate it; None = by chance."""
+    if split is None or split.tune.shoppers is None or split.score.shoppers is None:
+        return everyone, None
+    learners = ~split.score.shoppers
+    return everyone.only(learners), [split.tune.shoppers[learners]]
 
 
 def sample(events: Sequences | Shards) -> Sequences:

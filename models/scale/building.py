@@ -8,6 +8,7 @@ A row that is set aside goes with its shard and is counted there: a task that is
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 from models.replay import archive, source
 from models.replay.shards import Chosen, Shard, Shards, batch_of, columns, gathered, name_of, shard_of, store
 from models.replay.source import Interval
-from models.scale.cluster import connected, worded
+from models.scale.cluster import connected, cpus, node, part, worded
 from models.usable import Bounds
 from schemas.settings import Settings
 
@@ -37,18 +38,17 @@ def write(
     Raises SourceProblem as reading on one machine does.
     """
     with connected(address):
-        import ray
-        from ray.data import DataContext
-
-        DataContext.get_current().enable_progress_bars = False
+        data = part("ray.data")
+        data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its problems are raised, and worded here
         fs, folder = fsspec.url_to_fs(uri)
         fs.makedirs(folder, exist_ok=True)
         _, paths = archive.files(settings, "events", interval)
         files = [{"number": number, "path": path} for number, path in enumerate(paths)]
         read = partial(_read, settings.archive_uri, source.bounds(settings), interval, count)
         made = partial(_store, uri, settings.ring_events, chosen)
-        tasks = min(len(files), max(1, round(_TASKS_PER_CPU * ray.cluster_resources().get("CPU", 1))))
-        listed = ray.data.from_items(files, override_num_blocks=tasks)
+        tasks = min(len(files), max(1, round(_TASKS_PER_CPU * cpus())))
+        listed = data.from_items(files, override_num_blocks=tasks)
         rows = listed.map_batches(read, batch_size=1, batch_format="pyarrow")
         with worded():
             stored = (
@@ -84,8 +84,6 @@ def _read(
 
 def _store(uri: str, ring_events: int, chosen: Chosen, rows: pa.Table) -> dict[str, list[Any]]:
     """One shard's rows, in the order of the log, to its file; says what and where."""
-    import ray
-
     number = rows["shard"][0].as_py()
     dropped = Counter(rows["fault"].drop_null().to_pylist())
     rows = rows.filter(pc.is_null(rows["fault"])).sort_by("place")
@@ -99,5 +97,5 @@ def _store(uri: str, ring_events: int, chosen: Chosen, rows: pa.Table) -> dict[s
         "shoppers": [shard.shoppers],
         "events": [shard.events],
         "dropped": [json.dumps(dropped)],
-        "node": [ray.get_runtime_context().get_node_id()],
+        "node": [node()],
     }

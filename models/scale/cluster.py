@@ -7,6 +7,8 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 from models.replay.source import SourceProblem
 
@@ -24,7 +26,7 @@ def connected(address: str) -> Iterator[None]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
+        ray = part()
     except ImportError:
         raise SourceProblem("--ray needs Ray: install intentflow[ray], or leave --ray out") from None
     if ray.is_initialized():
@@ -38,7 +40,6 @@ def connected(address: str) -> Iterator[None]:
         raise SourceProblem(
             f"--ray {address}: no Ray cluster answers there ({said}); start one (`ray start --head`), or leave --ray out"
         ) from None
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its problems are raised, and worded here
     try:
         yield
     finally:
@@ -52,19 +53,46 @@ def _answers(address: str) -> None:
         socket.create_connection((host, int(port)), TIMEOUT_S).close()
 
 
+def machines() -> int:
+    """How many there are in the cluster that is connected."""
+    return sum(bool(node["Alive"]) for node in part().nodes())
+
+
+def cpus() -> float:
+    """Of all machines together."""
+    return float(part().cluster_resources().get("CPU", 0))
+
+
+def node() -> str:
+    """The id of the machine that this task runs on."""
+    return str(part().get_runtime_context().get_node_id())
+
+
+def part(name: str = "ray") -> Any:
+    """A module of Ray, loaded where it is needed. Its types are not the same in every version."""
+    return import_module(name)
+
+
 @contextmanager
 def worded() -> Iterator[None]:
     """A SourceProblem of a task is one here, too, and not a stack of Ray's."""
-    from ray.exceptions import RayError
-
+    ray_error: type[Exception] = part("ray.exceptions").RayError
     try:
         yield
     except Exception as problem:
         found: BaseException | None = problem
-        while found is not None and (isinstance(found, RayError) or not isinstance(found, SourceProblem)):
-            found = getattr(found, "cause", None) or found.__cause__ or found.__context__
+        while found is not None and (isinstance(found, ray_error) or not isinstance(found, SourceProblem)):
+            found = _below(found)
         if found is not None:
             raise SourceProblem(str(found)) from None
-        if isinstance(problem, RayError):
+        if isinstance(problem, ray_error):
             raise SourceProblem(f"--ray: a task failed: {str(problem).strip().splitlines()[-1]}") from problem
         raise
+
+
+def _below(problem: BaseException) -> BaseException | None:
+    """What was raised in the task."""
+    failures = list(getattr(problem, "worker_failures", {}).values())  # of Ray Train, each around its own
+    found = [getattr(one, "_base_exc", one) for one in failures]
+    below: BaseException | None = getattr(problem, "cause", None) or problem.__cause__ or problem.__context__
+    return next((one for one in found if isinstance(one, SourceProblem)), below)
