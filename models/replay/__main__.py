@@ -52,6 +52,8 @@ EXAMPLES = """examples:
       five models, each scored on shoppers that it has not seen, and a release that learnt from all of them
   intentflow replay search --from 2017-01-01 --to 2017-08-01 --space space.yaml --study first --minutes 60
       try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
+  intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --ray head:6379 --memory-mib 4000
+      the same on a Ray cluster: every machine builds and trains, with at most 4 GB of the training set in memory
   intentflow replay drift --from 2017-09-01 --to 2017-11-01
       is what the promoted release sees and says still what it saw and said in training?
   intentflow replay retrain --every 1d --when-drift
@@ -102,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
             _of_release(verb, history=name == "backfill")
         if name == "backfill":
             verb.add_argument("--id", required=True, help="names the topic predictions-backfill-<id>")
-    _interval(search.add(verbs), split=False)
+    searched = search.add(verbs)
+    _interval(searched, split=False)
+    _large(searched)
     measured = drift.add(verbs)
     _interval(measured, split=False)
     _of_release(measured, history=True)
@@ -153,7 +157,10 @@ def _large(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--ray", metavar="ADDRESS", help="on this Ray cluster, host:port or `auto`")
     verb.add_argument(
-        "--ray-workers", type=int, metavar="N", help="processes that train there; default: one per machine"
+        "--ray-workers",
+        type=int,
+        metavar="N",
+        help="processes that train there, or trials at once; default: one per machine",
     )
 
 

@@ -83,12 +83,12 @@ class Job:
         return by_time(self.learnt, self.scored)
 
     @contextmanager
-    def opened(self) -> Iterator[Sequences | Shards]:
-        """The training set: in memory, or as shards on disk that go again."""
+    def opened(self, for_each_worker: bool = True) -> Iterator[Sequences | Shards]:
+        """The training set: in memory, or as shards on disk that go again, one for each worker at least."""
         if self.topics or self.split != "time":
             self.machines.refuse("--topics" if self.topics else f"--split {self.split}")
         with self.machines.connected():
-            count = self.machines.shards(self.settings, self.interval)
+            count = self.machines.shards(self.settings, self.interval, for_each_worker)
             if not count:
                 yield self.build()
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from models.release import Release
 from models.replay import archive, shards, source
+from models.replay.dataset import Sequences
 from models.replay.shards import Chosen, Shards
 from models.replay.source import Interval, SourceProblem
 from schemas.settings import Settings
@@ -38,15 +40,15 @@ class Machines:
 
         return cluster.connected(self.ray)
 
-    def shards(self, settings: Settings, interval: Interval) -> int:
-        """How many the interval needs; 0 = it is kept in memory, as one."""
+    def shards(self, settings: Settings, interval: Interval, for_each_worker: bool) -> int:
+        """How many the interval needs, with or without one at least for each worker; 0 = it is kept in memory, as one."""
         if self.memory_mib is None and self.ray is None:
             return 0
         events = archive.count(settings, interval)
         least = 1 if self.memory_mib is None else shards.count_for(events, self.memory_mib)
         if self.ray is None:
             return least if least > 1 else 0
-        workers = self._workers()
+        workers = self.processes() if for_each_worker else 1
         return -(-least // workers) * workers  # as many for each
 
     @contextmanager
@@ -57,6 +59,7 @@ class Machines:
                 yield folder
             return
         root = self.folder or f"{settings.archive_uri.rstrip('/')}-shards"
+        root = root if "://" in root else os.path.abspath(root)
         uri = f"{root.rstrip('/')}/run-{run_id}"
         try:
             yield uri
@@ -90,15 +93,30 @@ class Machines:
             return train(events, until, recipe, seed, tell, warm=warm), ()
         from models.scale.training import Fit, fit
 
-        return fit(self.ray, self._workers(), Fit(events, until, recipe, seed, warm), tell)
+        return fit(self.ray, self.processes(), Fit(events, until, recipe, seed, warm), tell)
+
+    def trials(
+        self, events: Sequences | Shards, until: int, seed: int
+    ) -> Callable[[Recipe, Callable[[Epoch], None]], object]:
+        """Trains a recipe, here or on some machine of the cluster."""
+        if self.ray is not None and isinstance(events, Shards):
+            from models.scale.trials import Trials
+
+            return Trials(events, until, seed)
+        from models.replay.train import train
+
+        return lambda recipe, tell: train(events, until, recipe, seed, tell)
+
+    def processes(self) -> int:
+        """Workers that train together, or trials at once."""
+        if self.ray is None:
+            return 1
+        from models.scale import cluster
+
+        return self.workers or cluster.machines()
 
     def refuse(self, what: str) -> None:
         """SourceProblem when shards are asked for together with something that needs all events in memory."""
         if self.memory_mib is not None or self.ray is not None:
             option = "--ray" if self.ray is not None else "--memory-mib"
             raise SourceProblem(f"{option} is for the archive, split by time: leave out {what} or {option}")
-
-    def _workers(self) -> int:
-        from models.scale import cluster
-
-        return self.workers or cluster.machines()

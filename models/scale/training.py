@@ -6,7 +6,6 @@ learning rate holds. The gradient is that of all workers' rows by their weight; 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,7 +48,7 @@ def fit(
             raise SourceProblem(
                 f"--ray-workers {workers}: there are {len(asked.shards)} shards with shoppers; take fewer"
             )
-        with worded(), tempfile.TemporaryDirectory(prefix="intentflow-ray-") as folder:
+        with worded():
             rays, torches = part("ray.train"), part("ray.train.torch")
             trainer = torches.TorchTrainer(
                 _work,
@@ -58,7 +57,7 @@ def fit(
                 scaling_config=rays.ScalingConfig(
                     num_workers=workers, resources_per_worker={"CPU": 1}, placement_strategy="SPREAD"
                 ),
-                run_config=rays.RunConfig(storage_path=folder),
+                run_config=rays.RunConfig(storage_path=f"{asked.shards.uri}/ray"),
             )
             trained, nodes = trainer.fit().return_value
     for epoch in trained.epochs:
