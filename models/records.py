@@ -184,7 +184,7 @@ def _begun(settings: Settings, verb: str, say: Say) -> Record:
 
 def _code() -> dict[str, str]:
     """Revision of the code that runs; the second name is the one that MLflow's pages show."""
-    from models.replay.job import git_revision
+    from models.replay.card import git_revision
 
     revision = git_revision()
     return {"git_revision": revision, "mlflow.source.git.commit": revision.rstrip("+")}

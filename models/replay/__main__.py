@@ -17,8 +17,10 @@ from models.replay import drift, explain, recipes, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
-from models.replay.job import Job, check_split
+from models.replay.job import Job, check_split, sample
+from models.replay.machines import Machines
 from models.replay.recipes import RecipeProblem
+from models.replay.shards import Shards
 from models.replay.source import Interval, SourceProblem, moment
 from models.replay.splits import KINDS
 from models.search.space import SpaceProblem
@@ -50,6 +52,8 @@ EXAMPLES = """examples:
       five models, each scored on shoppers that it has not seen, and a release that learnt from all of them
   intentflow replay search --from 2017-01-01 --to 2017-08-01 --space space.yaml --study first --minutes 60
       try recipes for an hour; the same line goes on where it was; the best is written to a file for --recipe
+  intentflow replay run --from 2017-01-01 --train-until 2017-08-01 --to 2017-10-01 --ray head:6379 --memory-mib 4000
+      the same on a Ray cluster: every machine builds and trains, with at most 4 GB of the training set in memory
   intentflow replay drift --from 2017-09-01 --to 2017-11-01
       is what the promoted release sees and says still what it saw and said in training?
   intentflow replay explain --from 2017-08-01 --to 2017-10-01 --task lapse_30d
@@ -80,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         verb = verbs.add_parser(name, help=about, description=about)
         _interval(verb, split=name not in ("build", "backfill"))
+        if name in ("build", "train", "run"):
+            _large(verb)
         if name in ("train", "evaluate", "run"):
             _apart(verb, ("time", "user") if name == "train" else KINDS)
         if name in ("evaluate", "run"):
@@ -103,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
             _of_release(verb, history=name == "backfill")
         if name == "backfill":
             verb.add_argument("--id", required=True, help="names the topic predictions-backfill-<id>")
-    _interval(search.add(verbs), split=False)
+    searched = search.add(verbs)
+    _interval(searched, split=False)
+    _large(searched)
     for looked_at in (drift.add(verbs), explain.add(verbs)):
         _interval(looked_at, split=False)
         _of_release(looked_at, history=True)
@@ -138,6 +146,27 @@ def _interval(verb: argparse.ArgumentParser, split: bool) -> None:
     )
     verb.add_argument("--share", type=float, help="only this fraction of the shoppers")
     verb.add_argument("--seed", type=int, default=0, help="same seed, same result on a CPU (default 0)")
+
+
+def _large(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--memory-mib",
+        type=float,
+        metavar="MIB",
+        help="most memory for the training set: a larger one is kept on disk, in shards of that size",
+    )
+    verb.add_argument(
+        "--shards",
+        metavar="FOLDER",
+        help="where shards are kept meanwhile; default: a temporary folder, with --ray one beside the archive",
+    )
+    verb.add_argument("--ray", metavar="ADDRESS", help="on this Ray cluster, host:port or `auto`")
+    verb.add_argument(
+        "--ray-workers",
+        type=int,
+        metavar="N",
+        help="processes that train there, or trials at once; default: one per machine",
+    )
 
 
 def _apart(verb: argparse.ArgumentParser, kinds: tuple[str, ...]) -> None:
@@ -195,12 +224,22 @@ def _job(given: argparse.Namespace, settings: Settings) -> Job:
         folds=getattr(given, "folds", 5),
         threshold=threshold,
         check_leakage=getattr(given, "check_leakage", False),
+        machines=_machines(given),
     )
     warm, teacher = (
         promotion.find(settings, getattr(given, name)) if getattr(given, name, None) else None
         for name in ("warm", "teacher")
     )
     return replace(job, warm=warm, teacher=teacher)
+
+
+def _machines(given: argparse.Namespace) -> Machines:
+    found = Machines(*(getattr(given, name, None) for name in ("memory_mib", "shards", "ray", "ray_workers")))
+    if found.memory_mib is not None and not found.memory_mib > 0:
+        raise SourceProblem(f"--memory-mib {found.memory_mib:g}: want more than 0")
+    if found.workers is not None and (found.workers < 1 or found.ray is None):
+        raise SourceProblem(f"--ray-workers {found.workers}: want at least 1, together with --ray ADDRESS")
+    return found
 
 
 def _until(given: argparse.Namespace, interval: Interval) -> int:
@@ -287,18 +326,23 @@ def _work(given: argparse.Namespace, settings: Settings, job: Job) -> None:
     if given.verb == "explain":
         explain.run(given, job, _release(given, settings))
         return
-    sequences = job.build(keep_ids=given.verb == "backfill")
     if given.verb == "evaluate":
-        _show(given, settings, _evaluated(given, settings, job, sequences))
+        _show(given, settings, _evaluated(given, settings, job, job.build()))
     elif given.verb == "backfill":
-        interval = Interval.between(given.start, given.stop)
+        interval, sequences = Interval.between(given.start, given.stop), job.build(keep_ids=True)
         backfill(settings, sequences, _release(given, settings), interval, given.id)
-    elif given.verb == "train":
-        _promote(given, settings, job.train(sequences), sequences)
+    else:
+        with job.opened() as events:
+            _learn(given, settings, job, events)
+
+
+def _learn(given: argparse.Namespace, settings: Settings, job: Job, events: Sequences | Shards) -> None:
+    if given.verb == "train":
+        _promote(given, settings, job.train(events), sample(events))
     elif given.verb == "run":
-        release, report = job.run(sequences)
+        release, report = job.run(events)
         _show(given, settings, report)
-        _promote(given, settings, release, sequences)
+        _promote(given, settings, release, sample(events))
 
 
 def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequences: Sequences) -> Report:

@@ -1,12 +1,13 @@
 """Reads the Parquet archive, day by day; within a day by partition and offset.
 
 <archive_uri>/<kind>/day=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet, as the archive agent wrote it. Memory is
-that of one file at a time.
+that of one row group at a time.
 """
 
 import posixpath
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,32 +19,51 @@ from models.replay.source import Batch, Interval, SourceProblem
 from schemas.settings import Settings
 
 _FILE = re.compile(r".+-(\d+)-(\d+)\.parquet")
-_LOG = ("_partition", "_offset", "_timestamp")
+LOG = ("_partition", "_offset", "_timestamp")
+_ROWS = 1 << 16  # most of a table
 
 
 def read_events(settings: Settings, interval: Interval) -> Iterator[Batch]:
     """Events of the days that the interval touches. SourceProblem when there are none, or a file cannot be read."""
-    for table in read(settings, "events", interval):
-        events = table.drop_columns(list(_LOG)).combine_chunks()
-        partition, offset, timestamp = (table[name].to_numpy() for name in _LOG)
-        batches = events.to_batches()
-        if batches:
-            yield Batch(batches[0], partition, offset, timestamp)
+    fs, found = files(settings, "events", interval)
+    for path in found:
+        yield from read_file(fs, path)
+
+
+def read_file(fs: Any, path: str) -> Iterator[Batch]:
+    """Events of one file."""
+    for table in _read(fs, path, None):
+        (rows,) = table.to_batches()
+        partition, offset, timestamp = (rows.column(name).to_numpy() for name in LOG)
+        yield Batch(rows.drop_columns(list(LOG)), partition, offset, timestamp)
 
 
 def read(
     settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Tables of one file each; kind is events, predictions, shadow_predictions or decisions. Days as for `read_events`."""
+    """Tables in the order of the log; kind is events, predictions, shadow_predictions or decisions. Days as for
+    `read_events`."""
+    fs, found = files(settings, kind, interval)
+    for path in found:
+        yield from _read(fs, path, columns)
+
+
+def files(settings: Settings, kind: str, interval: Interval) -> tuple[Any, list[str]]:
+    """The archive's file system, and the paths of the days that the interval touches. SourceProblem when there are none."""
     fs, root = fsspec.url_to_fs(settings.archive_uri)
-    files = [path for day in _days(interval) for path in _files(fs, f"{root}/{kind}/day={day}")]
-    if not files:
+    found = [path for day in _days(interval) for path in _files(fs, f"{root}/{kind}/day={day}")]
+    if not found:
         raise SourceProblem(
             f"archive {settings.archive_uri}: no {kind} in {interval}; archive them first "
             "(`intentflow archive --until-end`), set INTENTFLOW_ARCHIVE_URI, or choose another interval"
         )
-    for path in files:
-        yield _read(fs, path, columns)
+    return fs, found
+
+
+def count(settings: Settings, interval: Interval) -> int:
+    """Events in the files of the days that the interval touches, from what the files say of themselves."""
+    fs, found = files(settings, "events", interval)
+    return sum(_count(fs, path) for path in found)
 
 
 def newest_day(settings: Settings, kind: str) -> int | None:
@@ -83,19 +103,28 @@ def _files(fs: Any, folder: str) -> list[str]:
     return [path for _, _, path in sorted(found)]
 
 
-def _read(fs: Any, path: str, columns: list[str] | None) -> pa.Table:
+def _read(fs: Any, path: str, columns: list[str] | None) -> Iterator[pa.Table]:
+    with _worded(path), fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
+        missing = sorted(set(columns or LOG) - set(parquet.schema_arrow.names))
+        if missing:
+            raise SourceProblem(
+                f"archive file {path}: columns {', '.join(missing)} are missing; was it written by intentflow?"
+            )
+        for batch in parquet.iter_batches(_ROWS, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _count(fs: Any, path: str) -> int:
+    with _worded(path), fs.open(path, "rb") as file:
+        return int(pq.read_metadata(file).num_rows)
+
+
+@contextmanager
+def _worded(path: str) -> Iterator[None]:
     try:
-        with fs.open(path, "rb") as file:
-            table = pq.read_table(file, columns=columns)
+        yield
     except (pa.ArrowException, OSError) as problem:
         raise SourceProblem(
             f"archive file {path}: cannot be read ({str(problem).splitlines()[0]}): it is cut short or damaged; delete it "
             "and archive that day again (`intentflow archive`), or restore it from a copy"
         ) from problem
-    wanted = set(columns or _LOG)
-    missing = sorted(wanted - set(table.column_names))
-    if missing:
-        raise SourceProblem(
-            f"archive file {path}: columns {', '.join(missing)} are missing; was it written by intentflow?"
-        )
-    return table

@@ -1,6 +1,9 @@
 """Fits a release's calibration on held-out shoppers: stretches and shifts logits so that probabilities come true as often
 as they say."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,19 +22,65 @@ Array = npt.NDArray[Any]
 
 PRIOR = 50.0  # how many rows' worth of doubt a change of scale or shift by 1 needs
 MOST_ROWS = 20_000
+MOST_OTHER = 1_000_000  # rows of the other tasks
 _STEPS = 60
 
 
-def fit(rows: Array, logits: Heads, labels: Labels, targets: Targets, kinds: Split) -> Calibration:
-    """Calibration from rows (N,) and their logits as the network gives them."""
-    every = max(1, -(-len(rows) // MOST_ROWS))
-    some = rows[::every]
-    scale, shift = _hazards(logits.hazard[::every], labels.survived[some], labels.bought[some])
-    temperature = _temperature(logits.category[::every], some, labels)
+@dataclass(frozen=True)
+class Evidence:
+    """Logits of held-out rows, as the network gives them, and what came after.
+
+    hazard (n, 13), category (n, C), survived, bought (n,): of some rows. row, code int64 (k,): the categories of their next
+    baskets. extra, values, known (N, K): of the other tasks, which have few rows where their target is known.
+    """
+
+    hazard: torch.Tensor
+    category: torch.Tensor
+    survived: Array
+    bought: Array
+    row: Array
+    code: Array
+    extra: torch.Tensor
+    values: Array
+    known: Array
+
+    @classmethod
+    def of(cls, rows: Array, logits: Heads, labels: Labels, targets: Targets, total: int) -> Evidence:
+        """Of rows (N,), of which there are `total` in all shards."""
+        few, many = (slice(None, None, max(1, -(-total // most))) for most in (MOST_ROWS, MOST_OTHER))
+        some = rows[few]
+        at = np.flatnonzero(labels.basket[some] >= 0)
+        first = labels.starts[labels.basket[some[at]]]
+        counts = labels.starts[labels.basket[some[at]] + 1] - first
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return cls(
+            logits.hazard[few],
+            logits.category[few],
+            labels.survived[some],
+            labels.bought[some],
+            np.repeat(at, counts),
+            labels.codes[np.repeat(first, counts) + within],
+            logits.extra[many],
+            targets.values[rows[many]],
+            targets.known[rows[many]],
+        )
+
+    def __add__(self, other: Evidence) -> Evidence:
+        theirs = {**vars(other), "row": other.row + len(self.survived)}
+        joined: dict[str, Any] = {}
+        for name, one in vars(self).items():
+            join = torch.cat if isinstance(one, torch.Tensor) else np.concatenate
+            joined[name] = join([one, theirs[name]])
+        return Evidence(**joined)
+
+
+def fit(found: Evidence, kinds: Split) -> Calibration:
+    """The calibration that these rows ask for."""
+    scale, shift = _hazards(found.hazard, found.survived, found.bought)
+    temperature = _temperature(found.category, found.row, found.code)
     if not kinds.extra:
         return Calibration(tuple(scale), tuple(shift), temperature)
-    # These have few rows where their target is known: all of them count.
-    others = _others(logits.extra, targets.values[rows], targets.known[rows], kinds)
+    others = _others(found.extra, found.values, found.known, kinds)
     return Calibration(tuple(scale), tuple(shift), temperature, *others)
 
 
@@ -96,23 +145,16 @@ def _hazards(logits: torch.Tensor, survived: Array, bought: Array) -> tuple[list
     return scale.clamp(min=0.1).detach().tolist(), shift.detach().tolist()
 
 
-def _temperature(logits: torch.Tensor, rows: Array, labels: Labels) -> float:
-    """What category logits are divided by; 1 where no next basket is known."""
-    at = np.flatnonzero(labels.basket[rows] >= 0)
-    if not len(at):
+def _temperature(logits: torch.Tensor, row: Array, code: Array) -> float:
+    """What category logits (n, C) are divided by; 1 where no next basket is known."""
+    if not len(row):
         return 1.0
-    baskets = labels.basket[rows[at]]
-    counts = (labels.starts[baskets + 1] - labels.starts[baskets]).astype(np.float32)
-    first = np.repeat(labels.starts[baskets], counts.astype(np.int64))
-    within = np.arange(int(counts.sum())) - np.repeat(
-        np.cumsum(counts) - counts, counts.astype(np.int64)
-    ).astype(np.int64)
-    row = torch.from_numpy(np.repeat(np.arange(len(at)), counts.astype(np.int64)))
-    code = torch.from_numpy(labels.codes[first + within])
-    chosen, log_heat = logits[torch.from_numpy(at)], torch.zeros(1, requires_grad=True)
+    asked, place = np.unique(row, return_inverse=True)
+    chosen, log_heat = logits[torch.from_numpy(asked)], torch.zeros(1, requires_grad=True)
+    at, codes = torch.from_numpy(place), torch.from_numpy(code)
 
     def loss() -> torch.Tensor:
-        return -log_softmax(chosen * torch.exp(-log_heat), 1)[row, code].mean()
+        return -log_softmax(chosen * torch.exp(-log_heat), 1)[at, codes].mean()
 
     _minimise([log_heat], loss)
     return float(torch.exp(log_heat.clamp(-3, 3)).detach())

@@ -1,18 +1,12 @@
 """The steps of the replay job, each usable alone: build ─► train ─► evaluate ─► release; and what they say on the way."""
 
-import hashlib
-import json
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from models import engine, release
 from models.drift import reference
@@ -22,15 +16,17 @@ from models.featurizer import FeatureSpec
 from models.records import Record
 from models.release import Card, Release
 from models.replay import archive, leaks, retained, source
-from models.replay.dataset import PURCHASE, Sequences, build
+from models.replay.card import git_revision, popular, schema_fingerprint
+from models.replay.dataset import Sequences, build
 from models.replay.evaluate import Answers, Choices, answers, judged
+from models.replay.machines import Machines
 from models.replay.matured import matured
 from models.replay.predicted import Predicted, offline
 from models.replay.redemption import Redemption, mailings
 from models.replay.rule import Bounds
+from models.replay.shards import Chosen, Shards
 from models.replay.source import Interval, SourceProblem, iso
 from models.replay.splits import Part, Split, by_fold, by_time, by_user
-from schemas import avro
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,8 +34,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Offsets = dict[int, tuple[int, int]]
-
-POPULAR = 20  # items per category that a release keeps as candidates for re-ranked lists
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,8 @@ class Job:
     by partition, instead of the interval's start (topics only). split: see models/replay/splits.py; by user and by fold
     the whole interval is both learnt from and scored, and train_until is its end. threshold: None = the best F1 before
     what is scored. recipe: instead of the default one. record: where the run is recorded. warm: the release whose weights
-    training goes on from; teacher: the one whose scores it learns from, too.
+    training goes on from; teacher: the one whose scores it learns from, too. machines: what the training set may take, and
+    who trains on it.
     """
 
     settings: Settings
@@ -69,6 +64,7 @@ class Job:
     record: Record = field(default_factory=Record)
     warm: Release | None = None
     teacher: Release | None = None
+    machines: Machines = field(default_factory=Machines)
     run_id: str = field(default_factory=lambda: f"{int(time.time())}")
     say: Say = print
     said: dict[str, Predicted] = field(default_factory=dict, repr=False)  # by release id
@@ -88,37 +84,55 @@ class Job:
             return by_user(sequences.users, self.interval, self.seed)
         return by_time(self.learnt, self.scored)
 
+    @contextmanager
+    def opened(self, for_each_worker: bool = True) -> Iterator[Sequences | Shards]:
+        """The training set: in memory, or as shards on disk that go again, one for each worker at least."""
+        if self.topics or self.split != "time":
+            self.machines.refuse("--topics" if self.topics else f"--split {self.split}")
+        with self.machines.connected():
+            count = self.machines.shards(self.settings, self.interval, for_each_worker)
+            if not count:
+                yield self.build()
+                return
+            with self.machines.opened(self.settings, self.run_id) as uri:
+                yield self.shards(count, uri)
+
     def build(self, keep_ids: bool = False) -> Sequences:
         """Reads the interval and groups it by shopper."""
-        with self._step(
-            f"build: events of {self.interval}, from the {'topic' if self.topics else 'archive'}"
-        ):
+        with self._step(f"build: events of {self.interval}, from the {self._source}"):
             dropped: Counter[str] = Counter()
-            batches = self._batches(dropped)
-            limits = source.bounds(self.settings)
-            events = source.usable(batches, limits, self.interval, dropped)
-            sequences = build(events, self.settings.ring_events, dropped, keep_ids)
+            sequences = build(self._usable(dropped), self.settings.ring_events, dropped, keep_ids)
             if self.share is not None:
                 sequences = sequences.share(self.share, self.seed)
-        self.say(
-            f"  {len(sequences):,} events of {len(sequences.users):,} shoppers{_set_aside(sequences.dropped)}"
-        )
+        self._said_of(len(sequences), len(sequences.users), sequences.dropped)
         return sequences
 
-    def train(self, sequences: Sequences) -> Release:
+    def shards(self, count: int, uri: str) -> Shards:
+        """Reads the interval into so many shards in a folder, one of them in memory at a time."""
+        with self._step(f"build: events of {self.interval}, from the archive, in {count} shards"):
+            chosen = Chosen(self.share, self.seed)
+            found = self.machines.write(self.settings, self.interval, count, uri, chosen)
+        self._said_of(found.events, found.shoppers, found.dropped)
+        return found
+
+    def train(self, events: Sequences | Shards) -> Release:
         """Trains and writes a release under releases_uri, its metrics still empty of an evaluation."""
-        trained = self._trained(sequences, self._learners(sequences))
+        trained = self._trained(events, self._learners(events))
         with self._drafted(trained) as drafted:
-            beside = self._reference(sequences, drafted)
+            beside = self._reference(sample(events), drafted)
         return self._write(trained, {}, beside)
 
-    def run(self, sequences: Sequences) -> tuple[Release, Report]:
+    def run(self, events: Sequences | Shards) -> tuple[Release, Report]:
         """Trains, evaluates what was trained on what it has not seen, and writes the release with its metrics.
 
-        By fold it is the way of training that is evaluated; the release then learns from all shoppers.
+        By fold it is the way of training that is evaluated; the release then learns from all shoppers. Of shards all are
+        learnt from, and the first is evaluated on: a random share of the shoppers.
         """
+        sequences = sample(events)
         report = self.cross_validate(sequences) if self.split == "kfold" else None
-        trained = self._trained(sequences, self._learners(sequences))
+        trained = self._trained(events, self._learners(events))
+        if sequences is not events:
+            self.say(f"evaluated on one shard of {len(events)}: {len(sequences.users):,} shoppers, by chance")
         with self._drafted(trained) as drafted:
             if report is None:
                 report, redemption = self.evaluate(sequences, drafted)
@@ -205,9 +219,9 @@ class Job:
         with tempfile.TemporaryDirectory() as folder:
             yield release.write(folder, *trained)
 
-    def _learners(self, sequences: Sequences) -> Split | None:
+    def _learners(self, events: Sequences | Shards) -> Split | None:
         """The split whose learners and tuners are trained on; None = everybody."""
-        return self.parts(sequences) if self.split == "user" else None
+        return self.parts(sample(events)) if self.split == "user" else None
 
     def _predicted(self, sequences: Sequences, of: Release) -> Predicted:
         if of.id not in self.said:
@@ -222,7 +236,7 @@ class Job:
         recipe = self.recipe or Recipe()
         return recipe.fast() if self.fast else recipe
 
-    def _trained(self, everyone: Sequences, split: Split | None) -> tuple[Card, Any]:
+    def _trained(self, everyone: Sequences | Shards, split: Split | None) -> tuple[Card, Any]:
         from models.replay.train import train
 
         recipe = self.chosen()
@@ -242,24 +256,36 @@ class Job:
                 f"{epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
             )
 
-        sequences, held = everyone, None
-        if split is not None and split.tune.shoppers is not None and split.score.shoppers is not None:
-            sequences, held = (
-                everyone.only(~split.score.shoppers),
-                split.tune.shoppers[~split.score.shoppers],
-            )
-        with self._step(f"train: on {self.learnt}, {len(sequences.users):,} shoppers, seed {self.seed}"):
-            trained = train(
-                sequences, self.train_until, recipe, self.seed, tell, held, self.warm, self.teacher
-            )
+        scale: dict[str, Any] = {}
+        if isinstance(everyone, Shards):
+            if self.teacher is not None:
+                raise SourceProblem(
+                    "--teacher teaches in one process: leave --memory-mib and --ray out, or train the student without it"
+                )
+            parts: Iterable[Sequences] = everyone
+            with self._step(
+                f"train: on {self.learnt}, {everyone.shoppers:,} shoppers in {len(everyone)} shards, seed {self.seed}"
+            ):
+                trained, nodes = self.machines.train(
+                    everyone, self.train_until, recipe, self.seed, tell, self.warm
+                )
+            scale = {"scale": {"shards": len(everyone), "built_by": everyone.nodes, "trained_by": nodes}}
+        else:
+            learners, held = _learners(everyone, split)
+            parts = [learners]
+            with self._step(f"train: on {self.learnt}, {len(learners.users):,} shoppers, seed {self.seed}"):
+                trained = train(
+                    learners, self.train_until, recipe, self.seed, tell, held, self.warm, self.teacher
+                )
         card = Card(
             model=self.settings.model_name,
             categories=trained.words.names,
-            popular=popular(sequences.before(self.train_until), set(trained.words.names)),
+            popular=popular((part.before(self.train_until) for part in parts), set(trained.words.names)),
             metrics={
                 "epochs": [epoch._asdict() for epoch in trained.epochs],
                 "split": _split_of(self),
                 **({"warm_from": self.warm.id} if self.warm else {}),
+                **scale,
             },
             data_from=iso(self.learnt.start),
             data_until=iso(self.learnt.stop),
@@ -289,10 +315,19 @@ class Job:
         self.say(f"release {written.id} in {written.uri}")
         return written
 
-    def _batches(self, dropped: Counter[str]) -> Iterator[source.Batch]:
+    @property
+    def _source(self) -> str:
+        return "topic" if self.topics else "archive"
+
+    def _usable(self, dropped: Counter[str]) -> Iterator[source.Batch]:
         if self.topics:
-            return retained.read_events(self.settings, self.interval, self.run_id, dropped, self.offsets)
-        return archive.read_events(self.settings, self.interval)
+            found = retained.read_events(self.settings, self.interval, self.run_id, dropped, self.offsets)
+        else:
+            found = archive.read_events(self.settings, self.interval)
+        return source.usable(found, source.bounds(self.settings), self.interval, dropped)
+
+    def _said_of(self, events: int, shoppers: int, dropped: Counter[str]) -> None:
+        self.say(f"  {events:,} events of {shoppers:,} shoppers{_set_aside(dropped)}")
 
     @contextmanager
     def _step(self, what: str) -> Iterator[None]:
@@ -315,41 +350,17 @@ def _split_of(job: Job) -> dict[str, Any]:
     return {"kind": job.split, "seed": job.seed} if job.split == "user" else {"kind": "time"}
 
 
-def popular(sequences: Sequences, categories: set[str]) -> dict[str, tuple[str, ...]]:
-    """Item ids bought most often, per category of the vocabulary, best first."""
-    events = sequences.events
-    bought = events[(events["type"] == PURCHASE) & (events["category"] != 0) & (events["item"] != 0)]
-    pairs, counts = np.unique(
-        (bought["category"].astype(np.uint64) << np.uint64(32)) | bought["item"], return_counts=True
-    )
-    best: dict[str, list[str]] = {}
-    for pair in pairs[np.argsort(-counts, kind="stable")].tolist():
-        category = sequences.category_names[pair >> 32]
-        items = best.setdefault(category, [])
-        if category in categories and len(items) < POPULAR:
-            items.append(sequences.item_names[pair & 0xFFFFFFFF])
-    return {category: tuple(items) for category, items in sorted(best.items()) if items}
+def _learners(everyone: Sequences, split: Split | None) -> tuple[Sequences, list[Any] | None]:
+    """Who is learnt from, and which of them, bool (U,), only stop and calibrate it; None = by chance."""
+    if split is None or split.tune.shoppers is None or split.score.shoppers is None:
+        return everyone, None
+    learners = ~split.score.shoppers
+    return everyone.only(learners), [split.tune.shoppers[learners]]
 
 
-def schema_fingerprint() -> str:
-    """16 hex digits over the canonical form of the BehaviorEvent schema that events are read with."""
-    form = json.dumps(avro.canonical(avro.parse(avro.current("behavior_event"))), sort_keys=True)
-    return hashlib.sha256(form.encode()).hexdigest()[:16]
-
-
-def git_revision() -> str:
-    """Revision of the code that trains, "unknown" outside a repository; "+" behind it when files differ from it."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+def sample(events: Sequences | Shards) -> Sequences:
+    """What is looked at in memory: all, or of shards the first, a random share of the shoppers."""
+    return events if isinstance(events, Sequences) else events[0]
 
 
 def _set_aside(dropped: Counter[str]) -> str:

@@ -3,6 +3,8 @@
 All of them end with the interval: a purchase after its end is as unknown as if it never came.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +60,33 @@ class Labels:
     starts: Array
 
 
-def vocabulary(sequences: Sequences, most: int) -> Vocabulary:
-    """The `most` most bought categories of the interval, by number of purchase lines."""
-    bought = sequences.events["category"][sequences.events["type"] == PURCHASE]
-    hashes, counts = np.unique(bought[bought != 0], return_counts=True)
-    top = np.argsort(-counts, kind="stable")[:most]
-    names = (*(sequences.category_names[int(code)] for code in hashes[top]), OTHER)
-    rest = counts.sum() - counts[top].sum()
-    shares = np.append(counts[top], max(int(rest), 1)) + 1.0
+@dataclass(frozen=True)
+class Bought:
+    """Purchase lines by category. hashes: uint32 (C,), rising, without 0; counts: int64 (C,); names: by hash."""
+
+    hashes: Array
+    counts: Array
+    names: dict[int, str]
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> Bought:
+        bought = sequences.events["category"][sequences.events["type"] == PURCHASE]
+        hashes, counts = np.unique(bought[bought != 0], return_counts=True)
+        return cls(hashes, counts, {code: sequences.category_names[code] for code in hashes.tolist()})
+
+    def __add__(self, other: Bought) -> Bought:
+        hashes, at = np.unique(np.concatenate([self.hashes, other.hashes]), return_inverse=True)
+        counts = np.zeros(len(hashes), np.int64)
+        np.add.at(counts, at, np.concatenate([self.counts, other.counts]))
+        return Bought(hashes, counts, self.names | other.names)
+
+
+def vocabulary(bought: Bought, most: int) -> Vocabulary:
+    """The `most` most bought categories, by number of purchase lines."""
+    top = np.argsort(-bought.counts, kind="stable")[:most]
+    names = (*(bought.names[int(code)] for code in bought.hashes[top]), OTHER)
+    rest = bought.counts.sum() - bought.counts[top].sum()
+    shares = np.append(bought.counts[top], max(int(rest), 1)) + 1.0
     return Vocabulary(names, np.append(hash_names(list(names[:-1])), np.uint32(0)), shares / shares.sum())
 
 

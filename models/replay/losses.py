@@ -31,12 +31,16 @@ class Losses:
     """
 
     def __init__(
-        self, labels: Labels, lapse_weight: float, category_weight: float, others: OtherLosses | None = None
+        self,
+        labels: Labels,
+        lapse_weight: float,
+        category_weight: float,
+        basket: float,
+        others: OtherLosses | None = None,
     ) -> None:
+        """basket: mean number of categories in one, over all that is learnt from."""
         self._labels, self._lapse_weight, self._others = labels, lapse_weight, others
-        baskets = labels.basket[labels.basket >= 0]
-        size = (labels.starts[baskets + 1] - labels.starts[baskets]).mean() if len(baskets) else 1.0
-        self._category_weight = category_weight / max(float(size), 1.0)
+        self._category_weight = category_weight / max(basket, 1.0)
 
     def total(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,25 @@ POWER = 1.5  # of the Tweedie family: between counts of events (1) and amounts t
 RARE = 1e-4  # least share that a head starts from
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Of the targets that are known (K,)."""
+
+    total: npt.NDArray[np.float64]
+    count: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, targets: Targets) -> Sums:
+        return cls((targets.values * targets.known).sum(0).astype(np.float64), targets.known.sum(0))
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.total + other.total, self.count + other.count)
+
+    def means(self) -> npt.NDArray[np.float64]:
+        """Where training begins; amounts are measured in units of theirs."""
+        return np.asarray(self.total / np.maximum(self.count, 1))
+
+
 class OtherLosses:
     """Sum of the losses of all tasks where their target is known; every task weighs the same, however rare.
 
@@ -26,21 +46,10 @@ class OtherLosses:
     depend on the score, money in units of its mean. Type of the next event: cross entropy over all types.
     """
 
-    def __init__(self, targets: Targets, kinds: Split) -> None:
+    def __init__(self, targets: Targets, kinds: Split, means: npt.NDArray[np.float64]) -> None:
+        """means: (K,), of the targets over all that is learnt from."""
         self._values, self._known = torch.from_numpy(targets.values), torch.from_numpy(targets.known)
-        self._kinds = kinds
-        self.means = _means(targets)
-
-    def start(self) -> npt.NDArray[np.float32]:
-        """Logits (K,) of the overall rates, where training begins."""
-        chances, amounts, types = np.split(self.means, np.cumsum(self._kinds.sizes)[:-1])
-        share = np.clip(chances, RARE, 1 - RARE)
-        parts = (
-            np.log(share / (1 - share)),
-            np.log(np.maximum(amounts, RARE)),
-            np.log(np.maximum(types, RARE)),
-        )
-        return np.concatenate(parts).astype(np.float32)
+        self._kinds, self._means = kinds, means
 
     def total(self, logits: Tensor, rows: Array, whole: Array) -> Tensor:
         """Over the rows (N,) with logits (N, K) that are `whole`."""
@@ -53,7 +62,7 @@ class OtherLosses:
         loss = (binary_cross_entropy_with_logits(chance, wanted, reduction="none") * seen[0]).sum()
         for column, name in enumerate(self._kinds.amounts):
             each = _poisson if name.startswith("orders") else _tweedie
-            unit = max(float(self.means[len(self._kinds.chances) + column]), RARE)
+            unit = max(float(self._means[len(self._kinds.chances) + column]), RARE)
             loss = loss + (each(amount[:, column], money[:, column], unit) * seen[1][:, column]).sum()
         return loss - (log_softmax(kind, 1) * came * seen[2]).sum()
 
@@ -71,6 +80,13 @@ def _tweedie(logit: Tensor, amount: Tensor, unit: float) -> Tensor:
     )
 
 
-def _means(targets: Targets) -> npt.NDArray[np.float64]:
-    count = targets.known.sum(0)
-    return np.asarray((targets.values * targets.known).sum(0) / np.maximum(count, 1), np.float64)
+def start(means: npt.NDArray[np.float64], kinds: Split) -> npt.NDArray[np.float32]:
+    """Logits (K,) of the overall rates, where training begins."""
+    chances, amounts, types = np.split(means, np.cumsum(kinds.sizes)[:-1])
+    share = np.clip(chances, RARE, 1 - RARE)
+    parts = (
+        np.log(share / (1 - share)),
+        np.log(np.maximum(amounts, RARE)),
+        np.log(np.maximum(types, RARE)),
+    )
+    return np.concatenate(parts).astype(np.float32)

@@ -16,8 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from models.replay import recipes
+from models.replay.dataset import Sequences
 from models.replay.job import Job
+from models.replay.shards import Shards
 from models.search import space
+from models.search.space import Space
 from models.search.study import METHODS, PRUNERS, Found, Plan, SearchProblem, Tell, search
 
 if TYPE_CHECKING:
@@ -51,8 +54,6 @@ def add(verbs: Any) -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace, job: Job) -> Found:
     """Searches, and prints the trials. Raises SearchProblem, SpaceProblem or RecipeProblem."""
-    from models.replay.train import train
-
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given.study) or given.study.startswith("."):
         raise SearchProblem(
             f"--study is {given.study!r}: give 1 to 64 letters, digits, dots, dashes or underscores"
@@ -61,27 +62,39 @@ def run(given: argparse.Namespace, job: Job) -> Found:
         raise SearchProblem("--trials and --minutes must be above 0")
     asked, base = space.read(given.space), job.chosen()
     plan = Plan(given.method, given.pruner, given.trials, given.minutes, job.seed)
-    sequences = job.build()
-    job.record.parameters({"study": given.study, "method": given.method, "pruner": given.pruner})
+    with job.opened(for_each_worker=False) as events:
+        found = _searched(job, given.study, asked, base, plan, events)
+    job.record.figures({"held_out_loss": found.trials[0].loss})
+    Console(width=None if sys.stdout.isatty() else 140).print(table(found))
+    job.say(f"best recipe in {found.file}; next: intentflow replay run … --recipe {found.file}")
+    return found
+
+
+def _searched(
+    job: Job, study: str, asked: Space, base: Recipe, plan: Plan, events: Sequences | Shards
+) -> Found:
+    train = job.machines.trials(events, job.train_until, job.seed)
+    job.record.parameters({"study": study, "method": plan.method, "pruner": plan.pruner})
 
     def one(recipe: Recipe, tell: Tell) -> object:
-        with job.record.child(given.study) as record:
+        with job.record.child(study) as record:
             record.parameters({"recipe": recipes.values(recipe), "seed": job.seed})
 
             def told(epoch: Epoch) -> None:
                 record.epoch(epoch)
                 tell(epoch)
 
-            return train(sequences, job.train_until, recipe, job.seed, told)
+            return train(recipe, told)
 
-    job.say(f"search: {given.method}, pruner {given.pruner}, learns from {job.learnt}")
-    about = {"data": f"{job.learnt}, share {job.share or 1:g}, seed {job.seed}, {len(sequences)} events"}
+    at_once = job.machines.processes()
+    job.say(
+        f"search: {plan.method}, pruner {plan.pruner}, learns from {job.learnt}"
+        + (f", {at_once} trials at once" if at_once > 1 else "")
+    )
+    count = events.events if isinstance(events, Shards) else len(events)
+    about = {"data": f"{job.learnt}, share {job.share or 1:g}, seed {job.seed}, {count} events"}
     folder = Path(job.settings.searches_dir)
-    found = search(folder, given.study, asked, base, plan, about, one, job.say)
-    job.record.figures({"held_out_loss": found.trials[0].loss})
-    Console(width=None if sys.stdout.isatty() else 140).print(table(found))
-    job.say(f"best recipe in {found.file}; next: intentflow replay run … --recipe {found.file}")
-    return found
+    return search(folder, study, asked, base, plan, about, one, job.say, at_once=at_once)
 
 
 def table(found: Found) -> Table:

@@ -88,15 +88,20 @@ def usable(
     dropped: counts by reason, for rows within the interval or without a sensible time.
     """
     for batch in batches:
-        faults = unusable(batch.events, batch.timestamp, limits)
-        good = np.ones(len(batch.offset), bool)
-        good[list(faults)] = False
-        dropped.update(reason for reason, _ in faults.values())
-        good &= interval.holds(_times(batch.events))
+        good, reasons = judged(batch, limits, interval)
+        dropped.update(reasons.values())
         if good.all():
             yield batch
         elif good.any():
             yield batch.take(np.flatnonzero(good))
+
+
+def judged(batch: Batch, limits: Bounds, interval: Interval) -> tuple[npt.NDArray[np.bool_], dict[int, str]]:
+    """Whether each row (N,) is used; and why not, by row, for those that the live path would dead-letter."""
+    reasons = {row: reason for row, (reason, _) in unusable(batch.events, batch.timestamp, limits).items()}
+    good = interval.holds(_times(batch.events))
+    good[list(reasons)] = False
+    return good, reasons
 
 
 def _times(events: pa.RecordBatch) -> Array:

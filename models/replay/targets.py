@@ -34,6 +34,8 @@ class Targets:
 
 def targets(sequences: Sequences, extra: tuple[str, ...], seen_until: int, session_gap_s: float) -> Targets:
     """Targets of all rows from what happened before `seen_until` (ms)."""
+    if not len(sequences):
+        return Targets(np.zeros((0, len(extra)), np.float32), np.zeros((0, len(extra)), bool))
     asked = _Asked(sequences, seen_until, round(session_gap_s * 1000))
     columns = [asked.column(name) for name in extra]
     shape = (len(sequences), len(columns))

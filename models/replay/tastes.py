@@ -21,14 +21,14 @@ GAIN = 50.0  # logit of a category by its share in the memory, to begin with
 _GROUP = 4096  # shoppers at a time
 
 
-def directions(sequences: Sequences, words: Vocabulary, most: int) -> npt.NDArray[np.float64]:
-    """Orthonormal directions (C, min(most, C)) of the category shares' differences from the overall, strongest first.
+def spread(sequences: Sequences, words: Vocabulary) -> npt.NDArray[np.float64]:
+    """How the shoppers' category shares differ from the overall ones: products of differences (C, C), summed up.
 
     A shopper weighs as much as its purchases tell: by their number.
     """
     codes = words.codes(sequences.events["category"])
     codes[sequences.events["type"] != PURCHASE] = -1
-    spread = np.zeros((len(words.names), len(words.names)))
+    found = np.zeros((len(words.names), len(words.names)))
     for first in range(0, len(sequences.users), _GROUP):
         stop = min(first + _GROUP, len(sequences.users))
         rows = np.arange(sequences.bounds[first], sequences.bounds[stop])
@@ -37,7 +37,12 @@ def directions(sequences: Sequences, words: Vocabulary, most: int) -> npt.NDArra
         np.add.at(counts, (sequences.shopper[rows] - first, codes[rows]), 1.0)
         bought = counts.sum(axis=1, keepdims=True)
         apart = np.sqrt(bought) * (counts / np.maximum(bought, 1.0) - words.shares)
-        spread += apart.T @ apart
+        found += apart.T @ apart
+    return found
+
+
+def directions(spread: Array, most: int) -> npt.NDArray[np.float64]:
+    """Orthonormal directions (C, min(most, C)) of a spread, strongest first."""
     return np.ascontiguousarray(np.linalg.eigh(spread)[1][:, ::-1][:, :most])
 
 

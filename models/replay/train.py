@@ -8,8 +8,11 @@ did best on held-out shoppers are kept.
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from itertools import chain
+from operator import add
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -18,21 +21,22 @@ import torch
 from torch import Tensor
 
 from models.architecture import Architecture, Calibration, Weights
-from models.featurizer import Features, FeatureSpec
+from models.featurizer import FeatureSpec
 from models.network import Heads, IntentNetwork, weights_of
 from models.release import Release
 from models.replay import calibrate
 from models.replay.dataset import Sequences
-from models.replay.labels import Labels, Vocabulary, label, vocabulary
+from models.replay.labels import Vocabulary, vocabulary
+from models.replay.lanes import Part, lanes, parts
 from models.replay.losses import Losses
-from models.replay.other_losses import OtherLosses
-from models.replay.source import SourceProblem
-from models.replay.targets import Targets, targets
+from models.replay.material import Material, Overall, Rows
+from models.replay.other_losses import OtherLosses, start
 from models.replay.tastes import directions, start_memory
 from models.replay.warm import words_of
+from models.replay.world import Alone, World, no_loss
 from models.shrink import distil
 from models.survival import TASKS
-from models.tasks import expanded
+from models.tasks import expanded, split
 
 Array = npt.NDArray[Any]
 
@@ -84,89 +88,77 @@ class Trained:
     epochs: tuple[Epoch, ...]
 
 
-class Part(NamedTuple):
-    """Some rounds of some shoppers: rows (N,) in packed order, shoppers that have a t-th event (T,), whether it is the first."""
-
-    rows: Array
-    batch_sizes: Array
-    fresh: bool
-
-
 def train(
-    sequences: Sequences,
+    events: Sequences | Sequence[Sequences],
     until: int,
     recipe: Recipe,
     seed: int,
     tell: Callable[[Epoch], None] = lambda epoch: None,
-    held: Array | None = None,
+    held: Sequence[Array] | None = None,
     warm: Release | None = None,
     teach: Release | None = None,
+    world: World | None = None,
 ) -> Trained:
     """Learns from the events before `until` (ms) and what is known by then; warm: on from that release's weights; teach:
     from that release's scores, too.
 
-    held: bool (U,), the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
-    Raises SourceProblem for too few shoppers, or for a release whose weights do not fit.
+    events: all of them, or shards of them (models/replay/shards.py), which are gone through one after the other. held:
+    bool (U,) per shard, the shoppers that only stop and calibrate it; None = the recipe's share of them, by chance.
+    world: the processes that train it together, None = this one alone. Raises SourceProblem for too few shoppers, or for a
+    release whose weights do not fit.
     """
+    world = world or Alone()
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(seed)
-    sequences = sequences.before(until)
-    words = words_of(warm, sequences, recipe) if warm else vocabulary(sequences, recipe.categories)
     tasks = expanded(recipe.tasks)
+    shards = [events] if isinstance(events, Sequences) else events
+    material = Material(shards, until, recipe, split(tasks), world)
+    bought = material.bought()
+    words = words_of(warm, bought, recipe) if warm else vocabulary(bought, recipe.categories)
+    rng = np.random.default_rng(seed if world.rank == 0 else [seed, world.rank])
+    overall = material.overall(words, rng, held)
     network = IntentNetwork(recipe.features, recipe.architecture, len(words.names), tasks)
     if warm:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in warm.weights().items()})
     else:
         network.start_from(words.hashes, words.shares)
-        start_memory(network, words, directions(sequences, words, recipe.architecture.memory))
-    asked = targets(sequences, network.tasks.extra, until, recipe.features.session_gap_s)
+        start_memory(network, words, directions(overall.spread, recipe.architecture.memory))
+        if network.tasks.extra:
+            network.start_extra(start(overall.rates.means(), network.tasks))
     teacher = distil.teacher(teach, recipe.features.fingerprint(), words.names, tasks) if teach else None
-    trainer = _Trainer(
-        sequences, label(sequences, words, until), asked, network, recipe, seed, held, warm is None, teacher
-    )
+    if world.rank:
+        torch.manual_seed(seed + world.rank)  # the same weights to begin with, other chances from here on
+    trainer = _Trainer(material, overall, network, recipe, seed, rng, world, teacher)
     epochs = trainer.run(tell)
-    fitted = calibrate.fit(*trainer.held_out_logits(), trainer.labels, trainer.targets, network.tasks)
+    fitted = calibrate.fit(trainer.evidence(), network.tasks)
     return Trained(weights_of(trainer.averaged), recipe.architecture, fitted, words, tasks, epochs)
 
 
 class _Trainer:
     def __init__(
         self,
-        sequences: Sequences,
-        labels: Labels,
-        targets: Targets,
+        material: Material,
+        overall: Overall,
         network: IntentNetwork,
         recipe: Recipe,
         seed: int,
-        held: Array | None,
-        fresh: bool = True,
-        teacher: IntentNetwork | None = None,
+        rng: np.random.Generator,
+        world: World,
+        teacher: IntentNetwork | None,
     ) -> None:
-        self.labels, self.targets, self.network, self._recipe = labels, targets, network, recipe
-        self._teacher = teacher
-        self._rng, self._seed = np.random.default_rng(seed), seed
-        self._bounds, self._last = sequences.bounds, sequences.last
-        self._features: Features = sequences.features(recipe.features)
-        others = OtherLosses(targets, network.tasks) if network.tasks.extra else None
-        if others is not None and fresh:
-            network.start_extra(others.start())
-        self._losses = Losses(labels, recipe.lapse_weight, recipe.category_weight, others)
-        held = self._rng.random(len(sequences.users)) < recipe.held_out if held is None else held
-        self._learnt, self._held = np.flatnonzero(~held), np.flatnonzero(held)
-        if not len(self._learnt) or not len(self._held):
-            raise SourceProblem(
-                f"{len(sequences.users)} shoppers are too few to train and hold some out; take more events"
-            )
+        self._material, self._overall, self._world = material, overall, world
+        self.network, self._recipe, self._teacher = network, recipe, teacher
+        self._rng, self._seed = rng, seed
         self.averaged = copy.deepcopy(network).eval()
-        updates = recipe.epochs * sum(1 for _ in self._parts(self._lanes(self._learnt)))
+        self._evaluate = world.shared(network)
         self._optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimiser,
             recipe.rate,
-            total_steps=updates + 100 * recipe.epochs,
+            total_steps=recipe.epochs * (overall.updates + 100),
             pct_start=0.1,
         )
-        self._updates = 0
+        self._hidden, self._updates = torch.empty(0), 0
 
     def run(self, tell: Callable[[Epoch], None]) -> tuple[Epoch, ...]:
         begun, epochs, best = time.monotonic(), list[Epoch](), copy.deepcopy(self.averaged.state_dict())
@@ -182,35 +174,60 @@ class _Trainer:
         self.averaged.load_state_dict(best)
         return tuple(epochs)
 
-    def held_out_logits(self) -> tuple[Array, Heads]:
-        """Rows (N,) of held-out shoppers where a moment is complete, with their logits."""
-        with torch.no_grad():
-            found = [(rows, self.averaged.heads(trunk)) for rows, trunk in self._trunks(self._held)]
-        logits = Heads(*(torch.cat(parts) for parts in zip(*(heads for _, heads in found), strict=True)))
-        return np.concatenate([rows for rows, _ in found]), logits
+    @torch.no_grad()
+    def evidence(self) -> calibrate.Evidence:
+        """Held-out moments that are complete, with their logits."""
+        found = []
+        for at in self._material.mine:
+            rows = self._material.held(at)
+            trunks = [(some, self.averaged.heads(trunk)) for some, trunk in self._trunks(rows)]
+            if trunks:
+                logits = Heads(
+                    *(torch.cat(each) for each in zip(*(heads for _, heads in trunks), strict=True))
+                )
+                some = np.concatenate([some for some, _ in trunks])
+                total = self._overall.moments
+                found.append(calibrate.Evidence.of(some, logits, rows.labels, rows.targets, total))
+        return reduce(add, chain.from_iterable(self._world.gather(found)))
 
     def _epoch(self) -> float:
         self.network.train()
-        total, count = 0.0, 0.0
-        hidden: Tensor | None = None
-        lesson = _Lesson(self._teacher)
-        for part in self._parts(self._lanes(self._learnt)):
-            carried = None if part.fresh or hidden is None else hidden[: part.batch_sizes[0]].detach()
-            ids, dense = self._inputs(part.rows)
-            taught = lesson.trunk(ids, dense, part)  # before item ids are hidden
-            ids[:, 0] *= torch.rand(len(ids)) >= self._recipe.item_dropout
-            trunk, hidden = self.network(ids, dense, torch.from_numpy(part.batch_sizes), carried)
-            # The heads cost as much as the LSTM: of events that others of the moment follow, a tenth speaks for all.
-            at = np.flatnonzero(self._last[part.rows] | (self._rng.random(len(part.rows)) < SAMPLED))
-            rows = part.rows[at]
-            weight = self._weight(rows)
-            heads = lesson.heads(taught, torch.from_numpy(at))
-            loss = self._losses.total(
-                self.network, trunk[torch.from_numpy(at)], rows, weight, self._rng, heads
-            )
-            self._step(loss / max(float(weight.sum()), 50.0))
-            total, count = total + float(loss.detach()), count + float(weight.sum())
-        return total / max(count, 1.0)
+        total, count, lesson = 0.0, 0.0, _Lesson(self._teacher)
+        for step in self._world.in_step(self._steps()):
+            asked = partial(no_loss, self.network) if step is None else partial(self._part, *step, lesson)
+            loss, weight = self._evaluate(asked)
+            # Over all processes it is the loss of all their rows, by the weight of them all.
+            self._step(loss / (max(self._world.sum(weight), 50.0) / self._world.size))
+            total, count = total + float(loss.detach()), count + weight
+        return self._world.sum(total) / max(self._world.sum(count), 1.0)
+
+    def _part(self, rows: Rows, losses: Losses, part: Part, lesson: "_Lesson") -> tuple[Tensor, float]:
+        """Summed loss of a part, and the summed weight of its rows."""
+        carried = None if part.fresh else self._hidden[: part.batch_sizes[0]]
+        ids, dense = rows.inputs(part.rows)
+        taught = lesson.trunk(ids, dense, part)  # before item ids are hidden
+        ids[:, 0] *= torch.rand(len(ids)) >= self._recipe.item_dropout
+        trunk, hidden = self.network(ids, dense, torch.from_numpy(part.batch_sizes), carried)
+        self._hidden = hidden.detach()
+        # The heads cost as much as the LSTM: of events that others of the moment follow, a tenth speaks for all.
+        chosen = np.flatnonzero(rows.last[part.rows] | (self._rng.random(len(part.rows)) < SAMPLED))
+        at, asked = torch.from_numpy(chosen), part.rows[chosen]
+        weight = np.where(rows.last[asked], 1.0, self._recipe.unfinished / SAMPLED).astype(np.float32)
+        heads = lesson.heads(taught, at)
+        loss = losses.total(self.network, trunk[at], asked, weight, self._rng, heads)
+        return loss, float(weight.sum())
+
+    def _steps(self) -> Iterator[tuple[Rows, Losses, Part]]:
+        """The parts of an epoch, shard by shard in random order."""
+        mine = list(self._material.mine)
+        if len(mine) > 1:
+            self._rng.shuffle(mine)
+        for at in mine:
+            rows = self._material.learnt(at)
+            cut = lanes(rows.bounds, rows.shoppers, self._recipe.lanes, self._rng)
+            losses = self._losses(rows)
+            for part in parts(rows.bounds, cut, self._recipe.rounds):
+                yield rows, losses, part
 
     def _step(self, loss: Tensor) -> None:
         self._optimiser.zero_grad()
@@ -225,52 +242,35 @@ class _Trainer:
             for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(now, 1 - keep)
 
+    @torch.no_grad()
     def _held_out_loss(self) -> float:
         total, count = 0.0, 0.0
         rng = np.random.default_rng(self._seed)  # the same moments each time
-        with torch.no_grad():
-            for rows, trunk in self._trunks(self._held):
-                weight = np.ones(len(rows), np.float32)
-                total += float(self._losses.total(self.averaged, trunk, rows, weight, rng))
-                count += len(rows)
-        return total / max(count, 1.0)
+        for at in self._material.mine:
+            rows = self._material.held(at)
+            losses = self._losses(rows)
+            for some, trunk in self._trunks(rows):
+                weight = np.ones(len(some), np.float32)
+                total += float(losses.total(self.averaged, trunk, some, weight, rng))
+                count += len(some)
+        return self._world.sum(total) / max(self._world.sum(count), 1.0)
 
-    def _trunks(self, shoppers: Array) -> Iterator[tuple[Array, Tensor]]:
+    def _trunks(self, rows: Rows) -> Iterator[tuple[Array, Tensor]]:
         """Rows where a moment is complete, and their trunks."""
-        hidden: Tensor | None = None
-        for part in self._parts([shoppers[np.argsort(-np.diff(self._bounds)[shoppers], kind="stable")]]):
-            carried = None if part.fresh or hidden is None else hidden[: part.batch_sizes[0]]
-            trunk, hidden = self.averaged(
-                *self._inputs(part.rows), torch.from_numpy(part.batch_sizes), carried
-            )
-            at = np.flatnonzero(self._last[part.rows])
+        hidden = torch.empty(0)
+        longest_first = np.argsort(-np.diff(rows.bounds), kind="stable")
+        for part in parts(rows.bounds, [longest_first], self._recipe.rounds):
+            carried = None if part.fresh else hidden[: part.batch_sizes[0]]
+            sizes = torch.from_numpy(part.batch_sizes)
+            trunk, hidden = self.averaged(*rows.inputs(part.rows), sizes, carried)
+            at = np.flatnonzero(rows.last[part.rows])
             yield part.rows[at], trunk[torch.from_numpy(at)]
 
-    def _inputs(self, rows: Array) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(self._features.ids[rows]), torch.from_numpy(self._features.dense[rows])
-
-    def _weight(self, rows: Array) -> npt.NDArray[np.float32]:
-        return np.where(self._last[rows], 1.0, self._recipe.unfinished / SAMPLED).astype(np.float32)
-
-    def _lanes(self, shoppers: Array) -> list[Array]:
-        """Shoppers of about the same length together, longest first within, in random order."""
-        length = np.diff(self._bounds)[shoppers]
-        shoppers = shoppers[np.argsort(length + self._rng.integers(0, 60, len(length)), kind="stable")]
-        groups = np.split(shoppers, np.arange(self._recipe.lanes, len(shoppers), self._recipe.lanes))
-        lengths = np.diff(self._bounds)
-        return [
-            groups[at][np.argsort(-lengths[groups[at]], kind="stable")]
-            for at in self._rng.permutation(len(groups))
-        ]
-
-    def _parts(self, lanes: list[Array]) -> Iterator[Part]:
-        for shoppers in lanes:
-            starts = self._bounds[shoppers]
-            left = self._bounds[shoppers + 1] - starts
-            for first in range(0, int(left.max(initial=0)), self._recipe.rounds):
-                rounds = np.arange(first, min(first + self._recipe.rounds, int(left[0])))
-                there = rounds[:, None] < left
-                yield Part((starts + rounds[:, None])[there], there.sum(axis=1), first == 0)
+    def _losses(self, rows: Rows) -> Losses:
+        kinds, found = self.network.tasks, self._overall
+        others = OtherLosses(rows.targets, kinds, found.rates.means()) if kinds.extra else None
+        basket = found.categories / max(found.baskets, 1)
+        return Losses(rows.labels, self._recipe.lapse_weight, self._recipe.category_weight, basket, others)
 
 
 class _Lesson:

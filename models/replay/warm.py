@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.release import OTHER, Release
-from models.replay.dataset import PURCHASE, Sequences
-from models.replay.labels import Vocabulary, vocabulary
+from models.replay.labels import Bought, Vocabulary, vocabulary
 from models.replay.source import SourceProblem
 from models.tasks import expanded
 
@@ -21,8 +20,8 @@ MOST_LOST = (
 )
 
 
-def words_of(release: Release, sequences: Sequences, recipe: Recipe) -> Vocabulary:
-    """The release's vocabulary with the shares of these events. Raises SourceProblem that says why it does not fit."""
+def words_of(release: Release, bought: Bought, recipe: Recipe) -> Vocabulary:
+    """The release's vocabulary with the shares of what was bought. Raises SourceProblem that says why it does not fit."""
     mend = "train without --warm, or with the recipe of that release"
     card = release.card
     if card.features.fingerprint() != recipe.features.fingerprint():
@@ -40,14 +39,11 @@ def words_of(release: Release, sequences: Sequences, recipe: Recipe) -> Vocabula
         )
     if card.categories[-1:] != (OTHER,):
         raise SourceProblem(f"--warm {release.id}: its categories do not end with {OTHER}: {mend}")
-    bought = sequences.events["category"][sequences.events["type"] == PURCHASE]
     old = Vocabulary(card.categories, release.category_hashes, np.ones(len(card.categories)))
-    codes = old.codes(bought)
-    counts = np.bincount(codes[codes >= 0], minlength=len(old.names))
-    fresh = vocabulary(sequences, recipe.categories)
-    new = fresh.codes(bought)
-    lines = max(int(counts.sum()), 1)
-    lost = (counts[-1] - (new == len(fresh.names) - 1).sum()) / lines
+    counts = np.bincount(old.codes(bought.hashes), bought.counts, len(old.names))
+    fresh = vocabulary(bought, recipe.categories)
+    unnamed = bought.counts[fresh.codes(bought.hashes) == len(fresh.names) - 1].sum()
+    lost = (counts[-1] - unnamed) / max(bought.counts.sum(), 1)
     if lost > MOST_LOST:
         raise SourceProblem(
             f"--warm {release.id}: its vocabulary lacks categories of {lost:.1%} of the purchases that a new one "

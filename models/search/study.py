@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +94,10 @@ def search(
     train: Train,
     say: Callable[[str], None] = print,
     clock: Callable[[], float] = time.monotonic,
+    at_once: int = 1,
 ) -> Found:
     """Begins the study `name` under `folder`, or goes on with it. about: what else makes trials comparable (the data).
+    at_once: trials, in threads of this process: `train` should do its work elsewhere.
 
     Raises SearchProblem when the study was begun with something else, is in use, or no trial was finished.
     """
@@ -102,7 +106,7 @@ def search(
         _put_back_running(study, say)
         runner = _Runner(study, space, base, plan, train, say, clock)
         runner.fill_queue()
-        runner.run()
+        runner.run(at_once)
         return _found(study, base, folder / name / BEST_FILE)
 
 
@@ -120,6 +124,7 @@ class _Runner:
         self._study, self._space, self._base, self._plan = study, space, base, plan
         self._train, self._say, self._clock = train, say, clock
         self._ends = math.inf if plan.minutes is None else clock() + 60 * plan.minutes
+        self._turn = threading.Lock()
 
     def fill_queue(self) -> None:
         """A new study begins with every point of the grid, or with the base recipe where the space holds it.
@@ -137,29 +142,52 @@ class _Runner:
             self._study.enqueue_trial(base, skip_if_exists=True)
         self._study.set_user_attr(_FILLED, True)
 
-    def run(self) -> None:
-        while self._clock() < self._ends and self._left():
-            trial = self._study.ask()
+    def run(self, at_once: int) -> None:
+        if at_once == 1:
+            self._loop()
+            return
+        with ThreadPoolExecutor(at_once, "trials") as threads:
+            loops = [threads.submit(self._loop) for _ in range(at_once)]
             try:
-                self._one(trial)
+                for loop in as_completed(loops):
+                    loop.result()
+            except BaseException:
+                self._ends = -math.inf  # the others end with their epoch, and go back to the queue
+                raise
+
+    def _loop(self) -> None:
+        while (asked := self._ask()) is not None:
+            trial, recipe = asked
+            try:
+                self._one(trial, recipe)
             except _Over:
-                _put_back(self._study, trial.number)
+                with self._turn:
+                    _put_back(self._study, trial.number)
                 self._say(f"  time is over: trial {trial.number} goes back to the queue")
             except KeyboardInterrupt:
                 _put_back(self._study, trial.number)
                 raise
 
+    def _ask(self) -> tuple[optuna.Trial, Recipe] | None:
+        """The next trial; in turn, so that the sampler's chance goes by their number."""
+        with self._turn:
+            if self._clock() >= self._ends or not self._left():
+                return None
+            trial = self._study.ask()
+            values = self._space.suggest(trial)
+            return trial, recipes.changed(self._base, values, f"trial {trial.number}")
+
     def _left(self) -> bool:
         from optuna.trial import TrialState
 
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        counted = sum(one.state.is_finished() for one in _counted(self._study))
+        begun = (*(state for state in TrialState if state.is_finished()), TrialState.RUNNING)
+        counted = sum(one.state in begun for one in _counted(self._study))
         return bool(waiting) if self._plan.method == "grid" else counted < self._plan.trials
 
-    def _one(self, trial: optuna.Trial) -> None:
+    def _one(self, trial: optuna.Trial, recipe: Recipe) -> None:
         import optuna
 
-        recipe = recipes.changed(self._base, self._space.suggest(trial), f"trial {trial.number}")
         losses: list[float] = []
         begun = self._clock()
 
@@ -206,7 +234,8 @@ def _study(folder: Path, name: str, plan: Plan, base: Recipe, space: Space) -> I
             raise SearchProblem(
                 f"study {name} in {folder} is being searched by another process; wait, or name another --study"
             ) from None
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+        patient = {"connect_args": {"timeout": 60}}  # s: trials that run at once write in turn
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}", engine_kwargs=patient)
         try:
             study = optuna.create_study(
                 study_name=name, storage=storage, load_if_exists=True, pruner=_pruner(plan, space, base)

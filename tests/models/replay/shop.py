@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.replay import archive, source
+from models.replay import archive, shards, source
 from models.replay.dataset import Sequences, build
 from models.replay.history import DAY_MS
+from models.replay.shards import Shards
 from models.replay.source import Batch, Interval
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
@@ -21,6 +22,8 @@ from schemas.settings import Settings
 START = 1_483_228_800_000  # 2017-01-01
 SCHEMA: pa.Schema = Codec(FileRegistry(), "behavior_event").arrow_schema
 RING = 50
+DAYS = 40
+INTERVAL = Interval(START, START + DAYS * DAY_MS)
 
 
 def event(user: str, time: int, **changes: Any) -> dict[str, Any]:
@@ -59,6 +62,19 @@ def rows(shoppers: int, days: int, seed: int = 0) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["event_time"], row["user_id"]))
 
 
+def troubled() -> list[dict[str, Any]]:
+    """Events of INTERVAL with what is set aside among them, bad, doubled and erased; and a campaign."""
+    log = rows(shoppers=30, days=DAYS)
+    exposed = {"event_type": "intervention_exposed", "properties": [("campaign_id", "spring")]}
+    log += [
+        event("user-1", START + 3 * DAY_MS, **exposed),
+        event("user-2", START + DAY_MS, price=-1.0),
+        event("user-3", START + 9 * DAY_MS, event_type="erasure"),
+        log[5],
+    ]
+    return sorted(log, key=lambda row: row["event_time"])
+
+
 def batch(events: list[dict[str, Any]], first: int = 0) -> Batch:
     """One partition's log: offsets from `first` on, record times as event times."""
     times = np.array([row["event_time"] for row in events], np.int64)
@@ -93,3 +109,12 @@ def read(settings: Settings, days: int, dropped: Counter[str]) -> Sequences:
         archive.read_events(settings, interval), source.bounds(settings), interval, dropped
     )
     return build(batches, settings.ring_events, dropped)
+
+
+def split(settings: Settings, folder: Path, count: int) -> Shards:
+    """What the job makes of INTERVAL in shards."""
+    dropped: Counter[str] = Counter()
+    batches = source.usable(
+        archive.read_events(settings, INTERVAL), source.bounds(settings), INTERVAL, dropped
+    )
+    return shards.write(batches, count, str(folder), settings.ring_events, dropped)

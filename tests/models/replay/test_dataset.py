@@ -15,7 +15,7 @@ from models.events import pack
 from models.featurizer import FeatureSpec, featurize
 from models.replay.dataset import build
 from models.replay.history import DAY_MS
-from models.replay.labels import LAPSE_DAYS, label, vocabulary
+from models.replay.labels import LAPSE_DAYS, Bought, label, vocabulary
 from models.replay.source import SourceProblem
 from tests.models.replay.shop import RING, START, batch, event, rows, sequences
 
@@ -84,7 +84,7 @@ def test_labels_are_the_next_purchase_strictly_later_and_before_the_end() -> Non
     events = [event("a", START, item_id=str(line)) for line in range(2)]
     events += [event("a", START + 4 * DAY_MS, category_id="bread"), event("a", START + 50 * DAY_MS)]
     built = sequences(events)
-    words = vocabulary(built, 10)
+    words = vocabulary(Bought.of(built), 10)
     found = label(built, words, START + 40 * DAY_MS)
     assert found.days[:3].tolist() == [4, 4, np.inf]  # a line of the same basket is not "later"
     assert found.bought[:3].tolist() == [True, True, False]
@@ -97,7 +97,7 @@ def test_a_label_does_not_change_with_what_happens_after_the_end() -> None:
     until = START + 20 * DAY_MS
     early = [row for row in EVENTS if row["event_time"] < until]
     known, all_ = sequences(early), sequences(EVENTS).before(until)
-    words = vocabulary(known, 10)
+    words = vocabulary(Bought.of(known), 10)
     for one, other in zip(
         label(known, words, until).__dict__.values(), label(all_, words, until).__dict__.values(), strict=True
     ):
@@ -106,7 +106,7 @@ def test_a_label_does_not_change_with_what_happens_after_the_end() -> None:
 
 def test_a_lapse_can_be_asked_about_until_the_next_event_and_only_where_it_is_decided() -> None:
     built = sequences([event("a", START), event("a", START + 5 * DAY_MS)])
-    found = label(built, vocabulary(built, 10), START + (8 + LAPSE_DAYS) * DAY_MS)
+    found = label(built, vocabulary(Bought.of(built), 10), START + (8 + LAPSE_DAYS) * DAY_MS)
     assert found.quiet_days.tolist() == [5, 3]
 
 

@@ -12,7 +12,7 @@ import pytest
 from models import engine, release
 from models.featurizer import FeatureSpec
 from models.replay.__main__ import main, offsets, parser
-from models.replay.job import popular
+from models.replay.card import popular
 from models.replay.scoring import score
 from models.replay.source import SourceProblem
 from models.replay.train import Recipe
@@ -129,8 +129,8 @@ def _scores_offline_as_step_by_step(uri: str) -> None:
 
 def test_popular_items_are_the_most_bought_of_their_category() -> None:
     events = [event("a", 1_500_000_000_000 + at, item_id=item) for at, item in enumerate("xyyzzz")]
-    assert popular(sequences(events), {"milk"}) == {"milk": ("z", "y", "x")}
-    assert popular(sequences(events), {"bread"}) == {}
+    assert popular([sequences(events)], {"milk"}) == {"milk": ("z", "y", "x")}
+    assert popular([sequences(events)], {"bread"}) == {}
 
 
 @pytest.mark.parametrize(
