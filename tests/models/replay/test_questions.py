@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models import survival
 from models.replay import questions
 from models.replay.history import DAY_MS
-from models.replay.labels import label, vocabulary
+from models.replay.labels import Bought, label, vocabulary
 from models.replay.questions import Rows
 from models.replay.source import Interval
 from models.replay.splits import Part
@@ -59,7 +59,7 @@ def test_only_rows_whose_time_is_over_are_asked(name: str, days: int) -> None:
 def test_training_says_nothing_about_days_that_were_not_seen() -> None:
     """The loss has no gradient for the intervals after the data's end, whatever came to be there."""
     built = sequences([event("a", START), event("b", START), event("b", START + 4 * DAY_MS)])
-    labels = label(built, vocabulary(built, 5), START + 6 * DAY_MS)
+    labels = label(built, vocabulary(Bought.of(built), 5), START + 6 * DAY_MS)
     logits = torch.zeros((len(built), len(survival.SURVIVAL_DAYS)), requires_grad=True)
     loss = survival.nll(logits, torch.from_numpy(labels.survived), torch.from_numpy(labels.bought)).sum()
     loss.backward()
