@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from confluent_kafka import Producer
 
+from bench.throwaway import card
 from bench.workload import CATEGORIES, ITEMS
 from models import promotion
 from models.architecture import Architecture
 from models.featurizer import FeatureSpec
 from models.network import IntentNetwork, weights_of
-from models.release import Card, Release, write
+from models.release import Release, write
 from schemas import topics
 from schemas.codec import Codec
 from schemas.kafka import confluent_config
@@ -64,20 +65,17 @@ def untrained_release(settings: Settings, seed: int = 0) -> Release:
         name: tuple(f"item-{(at * 20 + n) % ITEMS:05d}" for n in range(20))
         for at, name in enumerate(CATEGORIES)
     }
-    card = Card(
+    made = card(
         model=settings.model_name,
         categories=CATEGORIES,
         popular=popular,
-        metrics={},
         data_from=now,
         data_until=now,
         seed=seed,
-        git_revision="random weights",
-        schema_fingerprint="random weights",
         features=spec,
         architecture=architecture,
     )
-    return write(settings.releases_uri, card, weights_of(network))
+    return write(settings.releases_uri, made, weights_of(network))
 
 
 def policy_for() -> Policy:

@@ -22,11 +22,12 @@ import torch
 
 from bench import gpu_peers, report
 from bench.gpu_timing import Roofs, Times, Work, on_device, roofs, timed
+from bench.throwaway import card
 from models.architecture import Architecture
 from models.engine_torch import EngineTorch
 from models.featurizer import FeatureSpec
 from models.network import IntentNetwork, weights_of
-from models.release import Card, Release, write
+from models.release import Release, write
 from models.resident import Resident
 from models.serving import PRECISIONS
 
@@ -93,21 +94,9 @@ def _release(folder: str, hidden: int) -> Release:
     torch.manual_seed(0)
     spec, architecture = FeatureSpec(), Architecture(sizes=(hidden, hidden))
     weights = weights_of(IntentNetwork(spec, architecture, len(CATEGORIES)))
-    card = Card(
-        model=f"random-{hidden}",
-        categories=CATEGORIES,
-        popular={},
-        metrics={},
-        data_from="2026-01-01T00:00:00Z",
-        data_until="2026-01-01T00:00:00Z",
-        seed=0,
-        git_revision="random weights",
-        schema_fingerprint="random weights",
-        features=spec,
-        architecture=architecture,
-    )
+    made = card(model=f"random-{hidden}", categories=CATEGORIES, features=spec, architecture=architecture)
     loud = {name: value * LOUD if name.startswith(LOUDER) else value for name, value in weights.items()}
-    return write(folder, card, loud)
+    return write(folder, made, loud)
 
 
 def _events(release: Release, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from bench import report
-from bench.deployment import CATEGORIES
+from bench.throwaway import card
+from bench.workload import CATEGORIES
 from models import engine, release
 from models.architecture import PRESETS, Architecture
 from models.carried import windows
@@ -28,7 +29,7 @@ from models.engine import Engine, Scores
 from models.engine_torch import EngineTorch
 from models.featurizer import FeatureSpec
 from models.network import IntentNetwork, weights_of
-from models.release import Card, Release
+from models.release import Release
 
 WINDOW = 50
 BATCHES = (1, 32, 256)
@@ -42,9 +43,9 @@ def main() -> int:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="intentflow-bench-") as folder:
         for name, architecture in PRESETS.items():
-            figures[name] = preset(made(folder, replace(architecture, dropout=0.0)))
+            figures[name] = preset(released(folder, replace(architecture, dropout=0.0)))
         recalled = replace(PRESETS["lstm"], recall=32)
-        figures["lstm with recall"] = preset(made(folder, recalled))
+        figures["lstm with recall"] = preset(released(folder, recalled))
     served = figures["lstm"]
     bars = [
         report.at_least(
@@ -61,7 +62,7 @@ def main() -> int:
     return report.finish("serving", figures, bars, report.libraries(("torch", "onnxruntime")), report.trial())
 
 
-def made(folder: str, architecture: Architecture) -> Release:
+def released(folder: str, architecture: Architecture) -> Release:
     """A release with random weights."""
     torch.manual_seed(0)
     spec = FeatureSpec()
@@ -70,20 +71,8 @@ def made(folder: str, architecture: Architecture) -> Release:
         for name, weight in network.named_parameters():
             if name.startswith(("body", "hazard", "categories")):
                 weight.mul_(LOUD)
-    card = Card(
-        model="bench",
-        categories=CATEGORIES,
-        popular={},
-        metrics={},
-        data_from="",
-        data_until="",
-        seed=0,
-        git_revision="random weights",
-        schema_fingerprint="random weights",
-        features=spec,
-        architecture=architecture,
-    )
-    return release.write(str(Path(folder) / str(abs(hash(architecture)))), card, weights_of(network))
+    made = card(categories=CATEGORIES, features=spec, architecture=architecture)
+    return release.write(str(Path(folder) / str(abs(hash(architecture)))), made, weights_of(network))
 
 
 def preset(of: Release) -> dict[str, Any]:

@@ -89,6 +89,11 @@ PRESETS = {
 }
 
 
+def lateness(reach: int) -> npt.NDArray[np.float32]:
+    """2^(-age / RECALL_HALVES) of recalled events, oldest first (reach,); the event before has age 1."""
+    return (2.0 ** (-np.arange(reach, 0, -1.0) / RECALL_HALVES)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What was fitted on held-out shoppers after training: hazard logit z -> scale * z + shift per interval, the

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
 from models import onnx_trunks, survival, trunks
-from models.architecture import LEAST_WEIGHT, RECALL_CODES, RECALL_HALVES, Architecture, Weights
+from models.architecture import LEAST_WEIGHT, RECALL_CODES, Architecture, Weights, lateness
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
 from models.onnx_graph import Graph
 from models.release import Card, Release
@@ -130,8 +130,9 @@ def _recall(graph: Graph, architecture: Architecture, id_: str, codes: str) -> t
     same = graph.add("Cast", same, to=TensorProto.FLOAT)
     times = graph.add("ReduceSum", same, graph.constant(np.array([1], np.int64)), keepdims=1)
     often = graph.add("Log", graph.add("Add", times, graph.constant(np.array(1.0, np.float32))))
-    lateness = (2.0 ** (-np.arange(reach, 0, -1.0) / RECALL_HALVES)).astype(np.float32)
-    lately = graph.add("ReduceMax", graph.add("Mul", same, graph.constant(lateness)), axes=[1], keepdims=1)
+    lately = graph.add(
+        "ReduceMax", graph.add("Mul", same, graph.constant(lateness(reach))), axes=[1], keepdims=1
+    )
     line = graph.add("Concat", codes, code, axis=1)
     return [often, lately], graph.columns(line, 1, reach + 1)
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from models import trunks
 from models.architecture import Architecture, Weights
-from models.onnx_graph import Graph
+from models.onnx_graph import Array, Graph
 
-ABSENT = -1e4  # as in models/families/transformer.py
 NORM_EPSILON = 1e-5  # torch's
 
 
@@ -32,9 +31,7 @@ def _lstm(
     after: list[str] = []
     for layer, (h, c) in enumerate(zip(state[::2], state[1::2], strict=True)):
         inputs = graph.add("Concat", *below, h, axis=1)
-        name = f"layers.{layer}"
-        both = np.concatenate([weights[f"{name}.weight_ih_l0"], weights[f"{name}.weight_hh_l0"]], 1)
-        bias = weights[f"{name}.bias_ih_l0"] + weights[f"{name}.bias_hh_l0"]
+        both, bias = _cell(weights, layer)
         kinds = ("Sigmoid", "Sigmoid", "Tanh", "Sigmoid")  # of the gates i, f, g, o, in torch's order
         keep_in, keep, candidate, keep_out = (
             graph.add(kind, graph.linear(inputs, rows, shift))
@@ -77,12 +74,17 @@ def _rnn(
 ) -> tuple[str, list[str]]:
     after: list[str] = []
     for layer, h in enumerate(state):
-        name = f"layers.{layer}"
-        both = np.concatenate([weights[f"{name}.weight_ih_l0"], weights[f"{name}.weight_hh_l0"]], 1)
-        bias = weights[f"{name}.bias_ih_l0"] + weights[f"{name}.bias_hh_l0"]
+        both, bias = _cell(weights, layer)
         below = [graph.add("Tanh", graph.linear(graph.add("Concat", *below, h, axis=1), both, bias))]
         after += below
     return below[0], after
+
+
+def _cell(weights: Weights, layer: int) -> tuple[Array, Array]:
+    """Weights of inputs ++ h, and the sum of both biases."""
+    name = f"layers.{layer}"
+    both = np.concatenate([weights[f"{name}.weight_ih_l0"], weights[f"{name}.weight_hh_l0"]], 1)
+    return both, weights[f"{name}.bias_ih_l0"] + weights[f"{name}.bias_hh_l0"]
 
 
 def _tcn(
@@ -113,11 +115,9 @@ def _transformer(
     one = graph.add("Min", one, graph.constant(np.array(1.0, np.float32)))
     there = graph.add("Concat", there, one, axis=1)
     absent = graph.add("Sub", graph.constant(np.array(1.0, np.float32)), there)
-    absent = graph.add("Mul", absent, graph.constant(np.array(ABSENT, np.float32)))
-    slopes = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)
-    far = graph.constant(
-        (-slopes[:, None, None] * np.arange(window, -1, -1.0)[None, None]).astype(np.float32)
-    )
+    absent = graph.add("Mul", absent, graph.constant(np.array(trunks.ABSENT, np.float32)))
+    back = np.arange(window, -1, -1, dtype=np.float32)
+    far = graph.constant(-trunks.slopes(heads)[:, None, None] * back)
     bias = graph.add("Add", graph.reshape(absent, -1, 1, 1, window + 1), far)
     after = [graph.columns(there, 1, window + 1)]
     x = graph.linear(graph.add("Concat", *below, axis=1), weights["lift.weight"], weights["lift.bias"])

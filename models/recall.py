@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.architecture import RECALL_CODES, RECALL_HALVES, Architecture
+from models.architecture import RECALL_CODES, Architecture, lateness
 
 
 class Recall:
@@ -18,6 +18,7 @@ class Recall:
 
     def __init__(self, architecture: Architecture) -> None:
         self._reach = architecture.recall
+        self._lateness = torch.from_numpy(lateness(architecture.recall))
 
     def __call__(self, block: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         """block int (T, B, 2), ids of item and category; carried (B, 2 * recall) -> seen (T, B, 4), carried.
@@ -31,11 +32,6 @@ class Recall:
         line = torch.cat([before, codes])  # (recall + T, B, 2)
         windows = line[:-1].unfold(0, self._reach, 1)  # (T, B, 2, recall): the events before each
         same = ((windows == codes[..., None]) & (codes[..., None] > 0)).float()
-        lately = (same * lateness(self._reach).to(same.device)).amax(3)
+        lately = (same * self._lateness.to(same.device)).amax(3)
         seen = torch.stack([same.sum(3).log1p(), lately], 3).flatten(2)
         return seen, line[steps:].permute(1, 2, 0).flatten(1)
-
-
-def lateness(reach: int) -> Tensor:
-    """2^(-age / RECALL_HALVES) of the carried events, oldest first (reach,)."""
-    return torch.pow(2.0, -torch.arange(reach, 0, -1.0) / RECALL_HALVES)

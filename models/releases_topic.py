@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from models.release import ReleaseProblem
-from schemas.kafka import confluent_config
+from schemas.kafka import confluent_config, written
 from schemas.settings import Settings
 from schemas.topics import Topics
 
@@ -61,19 +61,8 @@ def read(settings: Settings) -> list[tuple[bytes | None, bytes | None]]:
 def write(settings: Settings, records: Mapping[bytes, bytes | None], what: str) -> None:
     """Records by key, None deletes; returns once the brokers have them. ReleaseProblem says that `what` was not written."""
     topic = Topics(settings).model_releases
-    failures: list[KafkaError] = []
-    producer = Producer(
-        confluent_config(settings, enable_idempotence=True, message_timeout_ms=int(TIMEOUT_S * 1000))
-    )
-
-    def delivered(error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            failures.append(error)
-
-    for key, value in records.items():
-        producer.produce(topic, value, key, on_delivery=delivered)
-    if producer.flush(TIMEOUT_S + 1) or failures:
-        why = failures[0].str() if failures else f"no answer within {TIMEOUT_S:g} s"
+    why = written(settings, topic, records, TIMEOUT_S)
+    if why:
         raise ReleaseProblem(
             f"{topic}: {what} was not written ({why}); check the topic with `intentflow topics check`, then try again"
         )

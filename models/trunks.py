@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 if TYPE_CHECKING:
     from models.architecture import Architecture
 
@@ -19,6 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # rows of a recurrent weight per unit
 KINDS = (*GATES, "tcn", "transformer")
+ABSENT = -1e4  # added to the score of a key that is not there: its share underflows to nothing
 WIDER = 2  # units of a transformer's inner layer, per unit of its width
 
 
@@ -38,6 +42,11 @@ def state_parts(architecture: Architecture) -> list[int]:
 def reach(architecture: Architecture, layer: int) -> int:
     """Events that a layer of a tcn looks back: its taps stand 2^layer apart."""
     return int((architecture.kernel - 1) * 2**layer)
+
+
+def slopes(heads: int) -> npt.NDArray[np.float32]:
+    """Score lost per event of distance, by attention head: 2^(-8/heads) … 2^-8 (ALiBi, Press et al. 2022)."""
+    return (2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)).astype(np.float32)
 
 
 def shapes(architecture: Architecture, inputs: int) -> Shapes:

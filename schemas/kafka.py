@@ -1,11 +1,11 @@
 """How every Kafka client of the system connects: one place turns settings into the configuration of each library."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from aiokafka.helpers import create_ssl_context
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
@@ -103,6 +103,27 @@ def patiently(ask: Callable[[], T], timeout_s: float) -> T:
             if problem.args[0].code() not in _MOVING or time.monotonic() > end:
                 raise
             time.sleep(_ASK_AGAIN_S)
+
+
+def written(
+    settings: Settings, topic: str, records: Mapping[bytes, bytes | None], timeout_s: float, **extra: Any
+) -> str:
+    """Writes a few records by key, None deletes, and waits for the brokers: why not all were taken, "" when they were."""
+    failures: list[KafkaError] = []
+    waits = int(timeout_s * 1000)
+    producer = Producer(
+        confluent_config(settings, enable_idempotence=True, message_timeout_ms=waits, **extra)
+    )
+
+    def delivered(error: KafkaError | None, _: Any) -> None:
+        if error is not None:
+            failures.append(error)
+
+    for key, value in records.items():
+        producer.produce(topic, value, key, on_delivery=delivered)
+    if producer.flush(timeout_s + 1) or failures:
+        return failures[0].str() if failures else f"no answer within {timeout_s:g} s"
+    return ""
 
 
 def bounds(consumer: Consumer, tp: TopicPartition, timeout_s: float) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bench import throwaway
 from bench.models.row import NoData
 from models import engine, release
 from models.architecture import PRESETS
@@ -24,7 +25,7 @@ from models.events import EVENT_TYPES, hash_strings
 from models.families.boosting import Boosting
 from models.featurizer import DENSE, FeatureSpec
 from models.release import Card, Release
-from models.replay.dataset import PURCHASE, Sequences, build
+from models.replay.dataset import Sequences, build
 from models.replay.scoring import score
 from models.replay.source import Batch
 from models.replay.train import Recipe, Trained, train
@@ -107,14 +108,9 @@ def trained(learnt: Sequences, made: Recipe, until: int, seed: int) -> Iterator[
 
 
 def card(made: Recipe, found: Trained, seed: int = 0) -> Card:
-    """The card of a release that is measured and thrown away."""
-    return Card(
-        model="bench",
+    """The card of what was trained."""
+    return throwaway.card(
         categories=found.words.names,
-        popular={},
-        metrics={},
-        data_from="",
-        data_until="",
         seed=seed,
         git_revision="",
         schema_fingerprint="",
@@ -175,13 +171,6 @@ def session_of(sequences: Sequences, spec: FeatureSpec) -> npt.NDArray[np.int64]
     same = sequences.shopper[1:] == sequences.shopper[:-1]
     opens[1:] = ~same | opens_session(time[1:], time[:-1], np.ones(len(same), np.uint32), spec)
     return np.cumsum(opens) - 1
-
-
-def bought_in_session(sequences: Sequences, spec: FeatureSpec) -> npt.NDArray[np.bool_]:
-    """(N,) whether the session has a purchase up to the event, itself included."""
-    running = np.concatenate([[0], np.cumsum(sequences.events["type"] == PURCHASE)])
-    rows = np.arange(len(sequences))
-    return np.asarray(running[rows + 1] > running[_begin(session_of(sequences, spec))])
 
 
 def type_names(sequences: Sequences) -> list[tuple[int, str]]:

@@ -6,12 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer
-
 from models.drift.measure import VERDICTS, Drift
 from models.release import ReleaseProblem
 from schemas.codec import Codec
-from schemas.kafka import confluent_config
+from schemas.kafka import written
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import Topics
@@ -53,18 +51,8 @@ def publish(settings: Settings, drift: Drift) -> None:
     topic = Topics(settings).model_drift
     record = row(drift, settings.model_name, int(time.time() * 1000))
     (value,) = Codec(open_registry(settings), SCHEMA).encode_rows([record])
-    failures: list[KafkaError] = []
-    producer = Producer(
-        confluent_config(settings, enable_idempotence=True, message_timeout_ms=int(TIMEOUT_S * 1000))
-    )
-
-    def delivered(error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            failures.append(error)
-
-    producer.produce(topic, value, drift.release.encode(), on_delivery=delivered)
-    if producer.flush(TIMEOUT_S + 1) or failures:
-        why = failures[0].str() if failures else f"no answer within {TIMEOUT_S:g} s"
+    why = written(settings, topic, {drift.release.encode(): value}, TIMEOUT_S)
+    if why:
         raise ReleaseProblem(
             f"{topic}: the drift of {drift.release} was not written ({why}); is Kafka up, and is the topic there "
             "(`intentflow topics create`)? --dry-run only prints"

@@ -108,10 +108,7 @@ class Comparison:
             "title": self.title,
             **{name: one.to_json() for name, one in self.predictors.items()},
             "without_prediction": self.without_prediction,
-            "differences": {
-                to: {figure: asdict(one) for figure, one in found.items()}
-                for to, found in self.differences.items()
-            },
+            "differences": _plain(self.differences),
             "slices": [one.to_json() for one in self.slices],
             "calibrations": {name: one.to_json(bins=False) for name, one in self.versions.items()},
             "folds": [asdict(one) for one in self.folds],
@@ -133,15 +130,9 @@ class AmountComparison:
         return {
             "title": self.asked.title,
             "unit": self.asked.unit,
-            **{
-                name: {**one.to_json(), "intervals": self.intervals[name]}
-                for name, one in self.predictors.items()
-            },
+            **_with_intervals(self.predictors, self.intervals),
             "without_prediction": self.asked.without_prediction,
-            "differences": {
-                to: {figure: asdict(one) for figure, one in found.items()}
-                for to, found in self.differences.items()
-            },
+            "differences": _plain(self.differences),
         }
 
 
@@ -165,16 +156,20 @@ class HitComparison:
     def to_json(self) -> dict[str, Any]:
         return {
             "title": self.asked.title,
-            **{
-                name: {**one.to_json(), "intervals": self.intervals[name]}
-                for name, one in self.predictors.items()
-            },
+            **_with_intervals(self.predictors, self.intervals),
             "without_prediction": self.asked.without_prediction,
-            "differences": {
-                to: {figure: asdict(one) for figure, one in found.items()}
-                for to, found in self.differences.items()
-            },
+            "differences": _plain(self.differences),
         }
+
+
+def _plain(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
+    return {to: {figure: asdict(one) for figure, one in found.items()} for to, found in differences.items()}
+
+
+def _with_intervals(
+    predictors: Mapping[str, Amounts] | Mapping[str, Hits], intervals: Mapping[str, dict[str, Range]]
+) -> dict[str, Any]:
+    return {name: {**one.to_json(), "intervals": intervals[name]} for name, one in predictors.items()}
 
 
 def judge(asked: Asked, seed: int = 0) -> Comparison:

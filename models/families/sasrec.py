@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from models.families.next_item import Encoder
 from models.families.sequence_ranker import SequenceRanker
+from models.trunks import slopes
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,7 @@ class SASRecEncoder(nn.Module):
         self.blocks = [Block(shape) for _ in range(shape.layers)]
         self.all_blocks = nn.ModuleList(self.blocks)  # so that torch sees them
         self.norm = nn.LayerNorm(shape.width)
-        slopes = 2.0 ** (-8.0 * torch.arange(1, shape.heads + 1) / shape.heads)
-        self.register_buffer("slopes", slopes, persistent=False)
+        self.register_buffer("slopes", torch.from_numpy(slopes(shape.heads)), persistent=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
         at = torch.arange(vectors.shape[1])

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from models import trunks
 from models.architecture import Architecture
 
-ABSENT = -1e4  # added to the score of a key that is not there: its share underflows to nothing
-
 
 class Layer(nn.Module):
     """Attention, then two linear layers; both added to what comes in, both after a normalisation."""
@@ -54,7 +52,8 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(Layer(size, heads, architecture.dropout) for _ in architecture.sizes)
         self._parts, self._window = trunks.state_parts(architecture), architecture.window
         self._slopes: Tensor
-        self.register_buffer("_slopes", slopes(heads)[:, None, None], persistent=False)
+        slopes = torch.from_numpy(trunks.slopes(heads))[:, None, None]
+        self.register_buffer("_slopes", slopes, persistent=False)
 
     def forward(self, block: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         there, *kept = torch.split(state, self._parts, 1)
@@ -74,10 +73,5 @@ class Transformer(nn.Module):
         asked = torch.arange(self._window, self._window + steps, device=there.device)[:, None]
         distance = asked - torch.arange(self._window + steps, device=there.device)
         near = (distance >= 0) & (distance <= self._window)
-        far = torch.where(near, 0.0, ABSENT) - self._slopes * distance.clamp(min=0)
-        return far + (1.0 - there)[:, None, None, :] * ABSENT
-
-
-def slopes(heads: int) -> Tensor:
-    """Score lost per event of distance, by head: 2^-1 … 2^-8, evenly in the exponent."""
-    return torch.pow(2.0, -8.0 * torch.arange(1, heads + 1) / heads)
+        far = torch.where(near, 0.0, trunks.ABSENT) - self._slopes * distance.clamp(min=0)
+        return far + (1.0 - there)[:, None, None, :] * trunks.ABSENT

@@ -1,6 +1,6 @@
 """Predictions of one or more releases beside what then happened, on rows whose horizon is over and that all of them answered.
 
-The rows are those of an evaluation (evaluate.py): a basket each for buy_<d>d, a household-day each for lapse_<d>d.
+The rows are those of an evaluation (questions.py): a basket each for buy_<d>d, a household-day each for lapse_<d>d.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from models import survival
+from models.replay import questions
 from models.replay.dataset import Sequences
-from models.replay.history import DAY_MS, Purchases
+from models.replay.history import DAY_MS
 from models.replay.predicted import Predicted
 from models.replay.source import Interval
+from models.replay.splits import Part
 from models.survival import TASKS
 
 Array = npt.NDArray[Any]
-
-GRID_DAYS = 7  # household-days: every 7th day at 00:00 UTC
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,17 @@ def matured(sequences: Sequences, releases: Sequence[Predicted], task: str, over
     if task not in TASKS:
         raise ValueError(f"task {task!r}: want one of {', '.join(TASKS)}")
     kind, days = task[: task.index("_")], int(task[task.index("_") + 1 : -1])
-    purchases, stop = sequences.purchases, over.stop - days * DAY_MS
-    shopper, moment = (
-        _baskets(purchases, over.start, stop) if kind == "buy" else _grid(purchases, over.start, stop)
+    part = Part(over)
+    asked = (
+        questions.buys(sequences, part, days) if kind == "buy" else questions.lapses(sequences, part, days)
     )
-    known, scores = np.ones(len(shopper), bool), np.empty((len(releases), len(shopper)))
+    known, scores = np.ones(len(asked.came), bool), np.empty((len(releases), len(asked.came)))
     for number, predicted in enumerate(releases):
-        at = predicted.latest(shopper, moment, exactly=kind == "buy")
+        at = predicted.latest(asked.shopper, asked.moment, exactly=kind == "buy")
         known &= at >= 0
-        scores[number] = _scores(predicted, np.maximum(at, 0), moment, kind, days)
-    shopper, moment, scores = shopper[known], moment[known], scores[:, known]
-    bought = purchases.next_time(shopper, moment) <= moment + days * DAY_MS
-    return Matured(task, shopper, moment, bought ^ (kind == "lapse"), np.clip(scores, 0.0, 1.0))
+        scores[number] = _scores(predicted, np.maximum(at, 0), asked.moment, kind, days)
+    shopper, moment, came = (column[known] for column in asked)
+    return Matured(task, shopper, moment, came, np.clip(scores[:, known], 0.0, 1.0))
 
 
 def _scores(predicted: Predicted, at: Array, moment: Array, kind: str, days: int) -> Array:
@@ -71,19 +70,3 @@ def _scores(predicted: Predicted, at: Array, moment: Array, kind: str, days: int
         return 1 - survival.at_days(curve, np.full(len(at), days))
     elapsed = np.maximum((moment - predicted.time[at]) / DAY_MS, 0)
     return survival.conditional(curve, elapsed, np.full(len(at), days))
-
-
-def _baskets(purchases: Purchases, start: int, stop: int) -> tuple[Array, Array]:
-    rows = (purchases.time >= start) & (purchases.time < stop)
-    return purchases.shopper[rows], purchases.time[rows]
-
-
-def _grid(purchases: Purchases, start: int, stop: int) -> tuple[Array, Array]:
-    """Household-days at which the shopper has bought before."""
-    days = np.arange(-(-start // DAY_MS) * DAY_MS, stop + 1, GRID_DAYS * DAY_MS)
-    shopper, moment = (
-        np.repeat(np.arange(purchases.n_shoppers), len(days)),
-        np.tile(days, purchases.n_shoppers),
-    )
-    bought = purchases.count(shopper, moment) > 0
-    return shopper[bought], moment[bought]

@@ -5,23 +5,21 @@ clustered data", JRSS B 69, 2007); all releases are judged on the same draws, so
 the difference (Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 8). One seed, one result.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from models.evaluation.bootstrap import RESAMPLES, Resamples
+from models.metrics import BINS, bin_of
 from models.replay.matured import Matured
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 FIGURES = ("auc", "log_loss", "brier", "ece", "ratio", "odds")
-RESAMPLES = 1000
 RANKED_LEAST, RANKED_WORK = 200, 20_000_000  # resamples of AUC: at least, and rows times resamples beyond
-BINS = 10
 CERTAIN = 1e-7  # published scores are float32: nearer to 0 or 1 than this they cannot mean to be
-_HELD = 4_000_000  # weights in memory at a time
 
 
 class Figure(NamedTuple):
@@ -97,40 +95,29 @@ def _figures(rows: Matured, resamples: int, seed: int) -> tuple[Floats, Floats]:
     """Figures (P, F) on the rows as they are, and on each resample (P, R, F)."""
     if not len(rows):
         raise ValueError("no matured rows to judge on")
-    _, code = np.unique(rows.shopper, return_inverse=True)
-    sides = [_Side(code, rows.came, scores) for scores in rows.scores]
+    drawing = Resamples(rows.shopper, resamples, seed)
+    sides = [_Side(drawing, rows.came, scores) for scores in rows.scores]
     ranked = min(resamples, max(RANKED_LEAST, RANKED_WORK // len(rows)))
-    whole = np.stack([side(np.ones((1, code.max() + 1)), 1)[0] for side in sides])
+    whole = np.stack([side(np.ones((1, drawing.shoppers)), 1)[0] for side in sides])
     drawn: list[list[Floats]] = [[] for _ in sides]
-    for weights in _weights(int(code.max()) + 1, resamples, seed):
+    for weights in drawing.weights():
         for side, found in zip(sides, drawn, strict=True):
             found.append(side(weights, min(ranked, len(weights))))
         ranked -= min(ranked, len(weights))
     return whole, np.stack([np.concatenate(found) for found in drawn])
 
 
-def _weights(shoppers: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each shopper was drawn, (r, U) at a time, `resamples` in all."""
-    rng, left = np.random.default_rng(seed), resamples
-    while left:
-        count = min(left, max(1, _HELD // shoppers))
-        drawn = rng.integers(0, shoppers, (count, shoppers)) + np.arange(count)[:, None] * shoppers
-        yield np.bincount(drawn.ravel(), minlength=count * shoppers).reshape(count, shoppers).astype(float)
-        left -= count
-
-
 class _Side:
     """One release's rows, summed up by shopper: figures under weights of shoppers (r, U) are products with these sums."""
 
-    def __init__(self, code: Array, came: Array, scores: Floats) -> None:
+    def __init__(self, drawing: Resamples, came: Array, scores: Floats) -> None:
         sure = np.clip(scores, CERTAIN, 1 - CERTAIN)
         loss, square = -np.where(came, np.log(sure), np.log1p(-sure)), (scores - came) ** 2
-        apart = np.zeros((BINS, len(came)))
-        apart[np.minimum((scores * BINS).astype(np.int64), BINS - 1), np.arange(len(came))] = scores - came
-        columns = [np.ones(len(came)), loss, square, came, scores, *apart]
-        self._sums = np.stack([np.bincount(code, column) for column in columns], 1)
+        apart = np.zeros((len(came), BINS))
+        apart[np.arange(len(came)), bin_of(scores)] = scores - came
+        self._sums = drawing.sums(np.column_stack([np.ones(len(came)), loss, square, came, scores, apart]))
         order = np.argsort(scores, kind="stable")
-        self._code, self._came = code[order], came[order]
+        self._code, self._came = drawing.code[order], came[order]
         self._ties = np.flatnonzero(np.diff(scores[order], prepend=-1.0))  # where a new score begins
 
     def __call__(self, weights: Floats, ranked: int) -> Floats:

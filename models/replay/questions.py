@@ -37,10 +37,10 @@ def buys(sequences: Sequences, part: Part, days: int) -> Rows:
     return Rows(shopper, moment, _within(sequences, shopper, moment, days))
 
 
-def lapses(sequences: Sequences, part: Part) -> Rows:
-    """A row per household-day, every GRID_DAYS-th midnight from the first basket on: silent for the next LAPSE_DAYS?"""
-    shopper, moment = _grid(sequences, part)
-    return Rows(shopper, moment, ~_within(sequences, shopper, moment, LAPSE_DAYS))
+def lapses(sequences: Sequences, part: Part, days: int = LAPSE_DAYS) -> Rows:
+    """A row per household-day, every GRID_DAYS-th midnight from the first basket on: silent for the next `days`?"""
+    shopper, moment = _grid(sequences, part, days)
+    return Rows(shopper, moment, ~_within(sequences, shopper, moment, days))
 
 
 def waits(sequences: Sequences, part: Part) -> Rows:
@@ -89,12 +89,12 @@ def _within(sequences: Sequences, shopper: Array, moment: Array, days: int) -> n
     return np.asarray(sequences.purchases.next_time(shopper, moment) <= moment + days * DAY_MS)
 
 
-def _grid(sequences: Sequences, part: Part) -> tuple[Array, Array]:
+def _grid(sequences: Sequences, part: Part, days: int) -> tuple[Array, Array]:
     purchases = sequences.purchases
     first = -(-part.interval.start // DAY_MS) * DAY_MS
-    days = np.arange(first, part.interval.stop - LAPSE_DAYS * DAY_MS + 1, GRID_DAYS * DAY_MS)
+    midnights = np.arange(first, part.interval.stop - days * DAY_MS + 1, GRID_DAYS * DAY_MS)
     everyone = np.arange(purchases.n_shoppers)
     everyone = everyone[part.of(everyone)]
-    shopper, moment = np.repeat(everyone, len(days)), np.tile(days, len(everyone))
+    shopper, moment = np.repeat(everyone, len(midnights)), np.tile(midnights, len(everyone))
     bought = purchases.count(shopper, moment) > 0
     return shopper[bought], moment[bought]

@@ -6,9 +6,7 @@ import re
 import time
 from typing import Any
 
-from confluent_kafka import KafkaError, Producer
-
-from schemas.kafka import confluent_config
+from schemas.kafka import written
 from schemas.settings import Settings
 from schemas.topics import TopicProblem
 from streams.cli.contents import Contents
@@ -35,20 +33,8 @@ def publish(settings: Settings, document: str) -> Policy:
     policy = parse(document, "document")
     contents = Contents(settings, TOPIC)
     (value,) = contents.codec.encode_rows([policy.row(time.time_ns() // 1_000_000, document)])
-    failures: list[KafkaError] = []
-    producer = Producer(
-        confluent_config(
-            settings, enable_idempotence=True, message_timeout_ms=int(TIMEOUT_S * 1000), log_level=0
-        )
-    )
-    producer.produce(
-        contents.topic,
-        value,
-        policy.name.encode(),
-        on_delivery=lambda error, _: failures.append(error) if error is not None else None,
-    )
-    if producer.flush(TIMEOUT_S + 1) or failures:
-        why = failures[0].str() if failures else f"no answer within {TIMEOUT_S:g} s"
+    why = written(settings, contents.topic, {policy.name.encode(): value}, TIMEOUT_S, log_level=0)
+    if why:
         raise TopicProblem(
             f"{contents.topic}: the policy was not written ({why}); see `intentflow topics check`"
         )

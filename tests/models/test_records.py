@@ -14,7 +14,7 @@ from models.replay.__main__ import main
 from models.replay.train import Epoch
 from schemas.settings import Settings
 from tests.models.releases import written
-from tests.models.replay.shop import rows, write
+from tests.models.replay.shop import in_environment, rows, write
 from tests.models.replay.test_search import BASE, INTERVAL
 
 SECRET = "http://anna:hunter2@127.0.0.1:1/?token=s3same"  # nothing listens there
@@ -29,8 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def train(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The command that trains a small release on an archive of 30 shoppers."""
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     write(Path(settings.archive_uri), rows(shoppers=30, days=50))
     (tmp_path / "base.yaml").write_text(BASE)
     return ["train", *INTERVAL, "--train-until", "2017-02-01", "--recipe", str(tmp_path / "base.yaml")]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from models.replay import archive, shards, source
 from models.replay.dataset import Sequences, build
@@ -24,6 +25,21 @@ SCHEMA: pa.Schema = Codec(FileRegistry(), "behavior_event").arrow_schema
 RING = 50
 DAYS = 40
 INTERVAL = Interval(START, START + DAYS * DAY_MS)
+
+
+SMALL = """
+lanes: 8
+rounds: 16
+categories: 12
+architecture: {sizes: [8, 8], head: 8, memory: 8, item: 2, category: 2, type: 2, device: 2}
+features: {item_buckets: 16, category_buckets: 64}
+"""  # a recipe but for how long
+
+
+def in_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's settings as a command finds them."""
+    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
+        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
 
 
 def event(user: str, time: int, **changes: Any) -> dict[str, Any]:

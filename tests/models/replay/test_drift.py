@@ -14,7 +14,7 @@ from schemas.settings import Settings
 from streams.cli.contents import Contents
 from streams.cli.log import Log
 from tests.models.releases import written
-from tests.models.replay.shop import rows, write
+from tests.models.replay.shop import in_environment, rows, write
 from tests.models.replay.test_search import BASE
 
 pytestmark = pytest.mark.embedded
@@ -25,8 +25,7 @@ LATER = ["--from", "2017-03-01", "--to", "2017-05-01", "--state-from", "2017-01-
 @pytest.fixture
 def trained(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Id of a release that was trained on the archive of 60 shoppers."""
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     write(Path(settings.archive_uri), rows(shoppers=60, days=130))
     (tmp_path / "base.yaml").write_text(BASE)
     assert main(["train", *TRAIN, "--recipe", str(tmp_path / "base.yaml")]) == 0

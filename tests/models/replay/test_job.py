@@ -17,7 +17,7 @@ from models.replay.scoring import score
 from models.replay.source import SourceProblem
 from models.replay.train import Recipe
 from schemas.settings import Settings
-from tests.models.replay.shop import event, rows, sequences, write
+from tests.models.replay.shop import event, in_environment, rows, sequences, write
 
 INTERVAL = ["--from", "2017-01-01", "--train-until", "2017-04-01", "--to", "2017-06-01"]
 
@@ -26,8 +26,7 @@ INTERVAL = ["--from", "2017-01-01", "--train-until", "2017-04-01", "--to", "2017
 def shop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An archive of 40 shoppers, settings in the environment, and a recipe of two epochs."""
     monkeypatch.setattr(Recipe, "fast", lambda recipe: replace(recipe, lanes=16, epochs=2))
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     write(Path(settings.archive_uri), rows(shoppers=40, days=150))
     return settings
 

@@ -21,7 +21,7 @@ from schemas import topics
 from schemas.settings import Settings
 from tests.models.releases import card
 from tests.models.replay import shop
-from tests.models.replay.shop import START, event, rows, sequences
+from tests.models.replay.shop import START, event, in_environment, rows, sequences
 from tests.models.replay.test_search import BASE
 from tests.models.replay.test_train import RECIPE
 
@@ -84,8 +84,7 @@ def test_times_are_checked(text: str) -> None:
 @pytest.fixture
 def archived(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The command's arguments over an archive of 60 shoppers; the topics are there."""
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     shop.write(Path(settings.archive_uri), rows(shoppers=60, days=150))
     (tmp_path / "base.yaml").write_text(BASE)
     return ["retrain", "--window", "150d", "--now", "2017-05-30", "--recipe", str(tmp_path / "base.yaml")]

@@ -14,17 +14,10 @@ import pytest
 from models import release
 from models.replay.__main__ import main
 from schemas.settings import Settings
-from tests.models.replay.shop import rows, write
+from tests.models.replay.shop import SMALL, in_environment, rows, write
 from tests.models.replay.test_imports import ROOT
 
-BASE = """
-epochs: 2
-lanes: 8
-rounds: 16
-categories: 12
-architecture: {sizes: [8, 8], head: 8, memory: 8, item: 2, category: 2, type: 2, device: 2}
-features: {item_buckets: 16, category_buckets: 64}
-"""
+BASE = SMALL + "epochs: 2\n"
 SPACE = "rate: {low: 1.0e-3, high: 1.0e-1, log: true}\narchitecture: {sizes: [[8, 8], [12]]}\n"
 INTERVAL = ["--from", "2017-01-01", "--to", "2017-02-10"]
 
@@ -32,8 +25,7 @@ INTERVAL = ["--from", "2017-01-01", "--to", "2017-02-10"]
 @pytest.fixture
 def searched(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The command's arguments but for how long, over an archive of 40 shoppers."""
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     monkeypatch.setenv("INTENTFLOW_SEARCHES_DIR", str(tmp_path / "searches"))
     write(Path(settings.archive_uri), rows(shoppers=40, days=60))
     (tmp_path / "base.yaml").write_text(BASE)

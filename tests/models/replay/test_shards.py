@@ -24,7 +24,19 @@ from models.replay.splits import places
 from models.replay.train import train
 from models.survival import TASKS
 from schemas.settings import Settings
-from tests.models.replay.shop import DAYS, RING, START, batch, event, read, sequences, split, troubled, write
+from tests.models.replay.shop import (
+    DAYS,
+    RING,
+    START,
+    batch,
+    event,
+    in_environment,
+    read,
+    sequences,
+    split,
+    troubled,
+    write,
+)
 from tests.models.replay.test_imports import ROOT
 from tests.models.replay.test_train import EVENTS, RECIPE, UNTIL, same, trained
 
@@ -118,8 +130,7 @@ def test_too_little_memory_names_how_much_is_needed() -> None:
 def test_a_run_in_shards_writes_a_release_and_leaves_no_shard(
     shop: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(shop, name))
+    in_environment(shop, monkeypatch)
     interval = ["--from", "2017-01-01", "--to", "2017-02-09"]
     large = ["--memory-mib", "0.3", "--shards", str(tmp_path / "shards")]
     assert main(["run", *interval, "--train-until", "2017-02-01", "--fast", *large]) == 0, (

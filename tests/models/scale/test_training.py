@@ -10,26 +10,16 @@ import pytest
 from models import release
 from models.replay.__main__ import main
 from schemas.settings import Settings
-from tests.models.replay.shop import rows, write
+from tests.models.replay.shop import SMALL, in_environment, rows, write
 
-RECIPE = """
-epochs: 3
-lanes: 8
-rounds: 16
-categories: 12
-rate: 0.01
-average: 0.9
-architecture: {sizes: [8, 8], head: 8, memory: 8, item: 2, category: 2, type: 2, device: 2}
-features: {item_buckets: 16, category_buckets: 64}
-"""
+RECIPE = SMALL + "epochs: 3\nrate: 0.01\naverage: 0.9\n"
 INTERVAL = ["--from", "2017-01-01", "--train-until", "2017-02-20", "--to", "2017-03-10"]
 
 
 @pytest.fixture
 def shop(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Arguments of a run in two shards over an archive of 120 shoppers."""
-    for name in ("archive_uri", "releases_uri", "app_id", "topic_prefix", "bootstrap_servers"):
-        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", getattr(settings, name))
+    in_environment(settings, monkeypatch)
     write(Path(settings.archive_uri), rows(shoppers=120, days=70))
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     return ["run", *INTERVAL, "--recipe", str(tmp_path / "recipe.yaml"), "--seed", "1", "--memory-mib", "2.5"]
