@@ -98,7 +98,8 @@ look back to: `state_floats` is what a shopper's row holds of them.
 """,
     "shrink": """
 Smaller models on half of the Complete Journey households, learnt from January to July, AUC on August and September; time
-of one event per shopper, heads included, on one core. [The frontier](frontier.svg) as a plot. `pruned`: units that little
+of one event per shopper, heads included, on one core, the least of five rounds that all take in turn. [The
+frontier](frontier.svg) as a plot. `pruned`: units that little
 is made of are taken out; `from teacher`: learnt from the scores of the 128/64 network beside what happened.
 """,
     "memory": """
