@@ -60,9 +60,13 @@ class Official:
         self._model = module.GRU4Rec(device=torch.device("cpu"), **settings)
 
     def fit(self, sessions: Sessions, seed: int = 0) -> Self:
-        """Learns from whole sessions, oldest first. Raises ValueError when it diverged."""
+        """Learns from whole sessions, oldest first. Raises ValueError when an item is in none of them, or it diverged."""
         import pandas as pd
 
+        if len(np.unique(sessions.items)) < sessions.n_items:
+            raise ValueError(
+                "sessions: the official code scores no item that it did not see; number those only"
+            )
         # Its way of drawing weights in numpy ("compatibility mode") fails with numpy 2, so torch draws them.
         torch.manual_seed(seed)
         owner = np.repeat(np.arange(len(sessions)), lengths(sessions))

@@ -98,9 +98,19 @@ look back to: `state_floats` is what a shopper's row holds of them.
 """,
     "shrink": """
 Smaller models on half of the Complete Journey households, learnt from January to July, AUC on August and September; time
-of one event per shopper, heads included, on one core, the least of five rounds that all take in turn. [The
-frontier](frontier.svg) as a plot. `pruned`: units that little
-is made of are taken out; `from teacher`: learnt from the scores of the 128/64 network beside what happened.
+of one event per shopper, heads included, on one core, the least of five rounds that all take in turn.
+[The frontier](frontier.svg) as a plot. `pruned`: units that little is made of are taken out; `from teacher`: learnt from
+the scores of the 128/64 network beside what happened.
+""",
+    "training": """
+Events per second of CPU on one core. **gru4rec**: YooChoose clicks, our GRU4Rec beside its official PyTorch code, which
+is not part of this repository (`GRU4REC=folder make bench-training`): the same sessions, 100 units, tied item vectors,
+cross entropy with 2,048 negatives, as many clicks to predict in a batch; one epoch each in turn, medians of three rounds;
+recall and MRR after ten epochs of each. Optimiser, dropout and scoring are each one's own: Adagrad with momentum and
+products there, AdamW and cosines here. **network**: the worker's network on a quarter of the Complete Journey
+households. `loader_share`: of an epoch, with its evaluation of held-out shoppers, what making the batches takes.
+`packed_pass` and `padded_pass`: embeddings and trunk forwards and backwards over every event once, shoppers of like
+length together and packed as in training, against shoppers by chance, padded to the longest.
 """,
     "memory": """
 A million shoppers come once each, then some come again, through one worker at default settings. The bound is computed

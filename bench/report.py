@@ -25,6 +25,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
+PICTURE = ROOT / "docs" / "frontier.svg"
 TRIALS = ROOT / ".intentflow" / "bench"
 LIBRARIES = (
     "faust-streaming",
@@ -165,7 +166,10 @@ def text(value: Any) -> str:
 
 def commit() -> str:
     """HEAD, with `-dirty` when the tree differs from it elsewhere than in what measurements write."""
-    made = [f":(exclude){path.relative_to(ROOT)}" for path in (RESULTS, PAGE, PAGE.with_name("models.md"))]
+    made = [
+        f":(exclude){path.relative_to(ROOT)}"
+        for path in (RESULTS, PAGE, PICTURE, PAGE.with_name("models.md"))
+    ]
     revision = _git("rev-parse", "HEAD")
     return revision + ("-dirty" if _git("status", "--porcelain", "--", ".", *made) else "")
 

@@ -12,12 +12,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from bench import report
 from bench.models import logs
-from bench.report import ROOT
+from bench.report import PICTURE, ROOT
 from bench.serving import step_times
 from models import engine, release
 from models.architecture import PRESETS
@@ -40,7 +39,6 @@ PRUNED = (24, 24)
 TUNED_EPOCHS = 3  # that a pruned network is trained on for
 BATCHES = (32, 512)
 ROUNDS = 5  # of the timings
-PLOT = ROOT / "docs" / "frontier.svg"
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,8 @@ def _plot(figures: dict[str, Any]) -> None:
     axes.set_xlabel("µs per event, heads included, 512 shoppers in a call, one core")
     axes.set_ylabel(f"AUC of {QUESTIONS[0]}")
     axes.grid(alpha=0.3)
-    figure.savefig(PLOT, format="svg", metadata={"Date": None})
-    print(f"{Path(PLOT).relative_to(ROOT)} written")
+    figure.savefig(PICTURE, format="svg", metadata={"Date": None})
+    print(f"{PICTURE.relative_to(ROOT)} written")
 
 
 def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -74,11 +74,11 @@ class NextItem(nn.Module):
         return _mean(entropy, weights[told])
 
     def sampled_loss(
-        self, items: Tensor, told: Tensor, weights: Tensor, negatives: Tensor, log_expected: Tensor
+        self, items: Tensor, told: Tensor, weights: Tensor, negatives: Tensor, log_rates: Tensor
     ) -> Tensor:
-        """The same with the softmax's sum estimated from negatives (M,), in ascending order, that all rows share.
+        """The same with the softmax's sum estimated from negatives (M,), distinct and ascending, that all rows share.
 
-        log_expected (n_items,): log of how often each item is expected among M draws; taking it from a negative's
+        log_rates (M,): log of how often each was drawn less that of how often it was expected; adding it to a negative's
         score (logQ: Bengio & Senécal 2008, doi 10.1109/TNN.2007.912312) makes the estimate of the sum unbiased. The true
         item is always in the sum, once and as it is, so it is left out where it was drawn.
         """
@@ -91,7 +91,7 @@ class NextItem(nn.Module):
         bias_wanted, bias_drawn = torch.split(self.biases(ids[inputs.numel() :])[:, 0], parts[1:])
         outputs = self.read(given.view(*inputs.shape, -1))[told]
         own = (outputs * self._table(wanted)).sum(1) + bias_wanted
-        others = torch.addmm(bias_drawn - log_expected[negatives], outputs, self._table(drawn).T)
+        others = torch.addmm(bias_drawn + log_rates, outputs, self._table(drawn).T)
         others[_where_drawn(true, negatives)] = -torch.inf
         total = torch.logaddexp(own, torch.logsumexp(others, 1))
         return _mean(total - own, weights[told])
@@ -107,11 +107,9 @@ class NextItem(nn.Module):
 
 def _where_drawn(true: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
     """Rows and columns where true (N,) == negatives (M,); a mask of N × M takes as long as the products."""
-    first, last = (torch.searchsorted(negatives, true, right=right) for right in (False, True))
-    times = last - first
-    rows = torch.repeat_interleave(torch.arange(len(true)), times)
-    nth = torch.arange(len(rows)) - torch.repeat_interleave(times.cumsum(0) - times, times)
-    return rows, first[rows] + nth
+    columns = torch.searchsorted(negatives, true).clamp(max=len(negatives) - 1)
+    rows = (negatives[columns] == true).nonzero()[:, 0]
+    return rows, columns[rows]
 
 
 def _mean(entropy: Tensor, weights: Tensor) -> Tensor:

@@ -47,23 +47,38 @@ def test_sampled_softmax_tends_to_the_full_one(flatter: float) -> None:
 def test_without_its_correction_it_does_not() -> None:
     network, batch = network_and_batch()
     draw = Negatives(browsed(), Learning(negatives=100_000, flatter=1.0), seed=1)
-    drawn, log_expected = draw()
+    drawn, log_rates = draw()
+    expected = torch.bincount(torch.from_numpy(browsed().items).long(), minlength=N_ITEMS)[drawn]
+    times = log_rates + (100_000 * expected / expected.sum()).log()
+    flat = times - np.log(100_000 / N_ITEMS)
     wanted = gradient(network, network.loss(*batch))
-    flat = torch.full_like(log_expected, float(log_expected.exp().mean().log()))
     got = gradient(network, network.sampled_loss(*batch, drawn, flat))
     assert float((got - wanted).norm() / wanted.norm()) > 0.05
 
 
 def test_sums_over_draws_are_right_in_the_mean() -> None:
-    """E Σ exp(score - log_expected) over the draws = Σ exp(score) over all items."""
+    """E Σ exp(score + log_rate) over the items drawn = Σ exp(score) over all items."""
     network, _ = network_and_batch()
     scores = network.biases.weight.detach()[:, 0]
     draw = Negatives(browsed(), Learning(negatives=10), seed=2)
-    sums = [
-        float((scores[drawn] - expected[drawn]).exp().sum())
-        for drawn, expected in (draw() for _ in range(4000))
-    ]
+    sums = [float((scores[drawn] + rates).exp().sum()) for drawn, rates in (draw() for _ in range(4000))]
     assert np.mean(sums) == pytest.approx(float(scores.exp().sum()), rel=0.03)
+
+
+def test_negatives_are_distinct_and_an_item_drawn_twice_counts_twice() -> None:
+    draw = Negatives(sessions_of([[0, 1, 2, 3]], 4), Learning(negatives=1000), seed=1)
+    drawn, log_rates = draw()
+    assert drawn.tolist() == [0, 1, 2, 3]
+    times = (log_rates.double().exp() * 250).round()  # each is expected 250 times
+    assert times.sum() == 1000
+    assert len(set(times.tolist())) > 1
+
+
+def test_a_true_item_that_was_drawn_is_in_the_sum_once() -> None:
+    network, batch = network_and_batch()
+    every = torch.arange(N_ITEMS)
+    loss = network.sampled_loss(*batch, every, torch.zeros(N_ITEMS))
+    assert float(loss) == pytest.approx(float(network.loss(*batch)), rel=1e-5)
 
 
 @given(
