@@ -106,7 +106,7 @@ the scores of the 128/64 network beside what happened.
 Events per second of CPU on one core. **gru4rec**: YooChoose clicks, our GRU4Rec beside its official PyTorch code, which
 is not part of this repository (`GRU4REC=folder make bench-training`): the same sessions, 100 units, tied item vectors,
 cross entropy with 2,048 negatives, as many clicks to predict in a batch; one epoch each in turn, medians of three rounds;
-recall and MRR after ten epochs of each. Optimiser, dropout and scoring are each one's own: Adagrad with momentum and
+recall and MRR after five epochs of each. Optimiser, dropout and scoring are each one's own: Adagrad with momentum and
 products there, AdamW and cosines here. **network**: the worker's network on a quarter of the Complete Journey
 households. `loader_share`: of an epoch, with its evaluation of held-out shoppers, what making the batches takes.
 `packed_pass` and `padded_pass`: embeddings and trunk forwards and backwards over every event once, shoppers of like

@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ from models.replay.world import Alone
 from models.tasks import expanded, split
 
 ROUNDS = 3
-EPOCHS = 10
+EPOCHS = 5
 QUALITY = ("recall@20", "mrr@20")
 BATCHES = (32, 512)  # clicks to predict between two updates; the official settings are for 32
 LIKE = {"width": 100, "negatives": 2048, "flatter": 0.5}
