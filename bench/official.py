@@ -79,9 +79,8 @@ class Official:
             )
         if self._model.error_during_train:
             raise ValueError(f"the official code did not end its training:\n{said.getvalue()}")
-        number = self._model.data_iterator.itemidmap.reindex(np.arange(sessions.n_items)).to_numpy()
-        self._unseen = np.isnan(number)  # by a short run only
-        self._number = np.where(self._unseen, 0, number).astype(np.int64)
+        number = self._model.data_iterator.itemidmap[np.arange(sessions.n_items)]
+        self._number = number.to_numpy().astype(np.int64)
         self._model.model.eval()
         return self
 
@@ -99,6 +98,4 @@ class Official:
                 output = network.hidden_step(vectors, hidden)
                 ends = torch.from_numpy(sizes - 1 == at)
                 last[ends] = output[ends]
-            scores = network.score_items(last, table, biases).numpy()[:, self._number]
-            scores[:, self._unseen] = -np.inf
-            yield scores
+            yield network.score_items(last, table, biases).numpy()[:, self._number]
