@@ -149,8 +149,9 @@ def batch_of(sessions: Sessions, rows: Rows, how: Learning) -> Batch:
 class Negatives:
     """Draws of items that all rows of a batch share.
 
-    An item that was drawn several times stands once, with that much more weight: the same sum with fewer products (of
-    2,048 draws from YooChoose's 2,933 items some 1,250 are left, and training is a third faster).
+    An item that was drawn several times stands once, with that much more weight: the same sum with fewer products. Of
+    2,048 draws from YooChoose's 2,933 items some 1,330 are left, and a step takes 0.84 of the time with 32 items to
+    predict, 0.69 with 512.
     """
 
     def __init__(self, sessions: Sessions, how: Learning, seed: int) -> None:
