@@ -25,7 +25,6 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "performance.md"
-PICTURE = ROOT / "docs" / "frontier.svg"
 TRIALS = ROOT / ".intentflow" / "bench"
 LIBRARIES = (
     "faust-streaming",
@@ -166,10 +165,8 @@ def text(value: Any) -> str:
 
 def commit() -> str:
     """HEAD, with `-dirty` when the tree differs from it elsewhere than in what measurements write."""
-    made = [
-        f":(exclude){path.relative_to(ROOT)}"
-        for path in (RESULTS, PAGE, PICTURE, PAGE.with_name("models.md"))
-    ]
+    drawn = (PAGE, *(PAGE.with_name(name) for name in ("models.md", "frontier.svg")))
+    made = [f":(exclude){path.relative_to(ROOT)}" for path in (RESULTS, *drawn)]
     revision = _git("rev-parse", "HEAD")
     return revision + ("-dirty" if _git("status", "--porcelain", "--", ".", *made) else "")
 

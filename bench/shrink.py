@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import report
 from bench.models import logs
-from bench.report import PICTURE, ROOT
+from bench.report import PAGE, ROOT
 from bench.serving import step_times
 from models import engine, release
 from models.architecture import PRESETS
@@ -39,6 +39,7 @@ PRUNED = (24, 24)
 TUNED_EPOCHS = 3  # that a pruned network is trained on for
 BATCHES = (32, 512)
 ROUNDS = 5  # of the timings
+PICTURE = PAGE.with_name("frontier.svg")
 
 
 @dataclass(frozen=True)
