@@ -204,7 +204,7 @@ def _layouts(rows: Rows, categories: int, recipe: Recipe) -> dict[str, Any]:
             lambda: _through(network, rows, layouts["packed"], "cuda")
         )
     else:
-        found["cuda"] = "not measured: no GPU was lent"
+        found["cuda"] = "not measured: no GPU here"
     return found
 
 
