@@ -38,7 +38,7 @@ WINDOW = 50
 BATCHES = (1, 32, 256)
 B = 32
 STEPS = 25  # that take about as long as a window
-ROUNDS = 60
+ROUNDS = 40
 BACKENDS = ("onnx", "torch")
 LOUD = 3.0  # weights are multiplied by it, so that scores spread as a trained release's do
 
