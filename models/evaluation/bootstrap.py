@@ -99,7 +99,7 @@ class YesNo:
             if folds is not None
             else [slice(None)]
         )
-        self._ranked = [_Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
+        self._ranked = [Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
 
     def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
         rows, loss, square, tp, fp, fn, *apart = (weights @ self._sums).T
@@ -118,7 +118,7 @@ class YesNo:
         return {**means, **found}
 
 
-class _Ranked:
+class Ranked:
     """AUC and average precision under weights; rows of equal scores stand together, as one step of the curves.
 
     A shopper's rows of one score are one cell: a predictor that says little costs little.
@@ -177,7 +177,7 @@ class OneOf:
         """came: int (N,); scores: (N, T). AUC and average precision are means over the types that a resample holds."""
         self._means = Means(resamples, type_rows(came, scores))
         self._ranked = [
-            _Ranked(resamples.code, came == kind, scores[:, kind])
+            Ranked(resamples.code, came == kind, scores[:, kind])
             for kind in range(scores.shape[1])
             if 0 < (came == kind).sum() < len(came)
         ]
