@@ -100,6 +100,23 @@ class Hits:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Types:
+    """Quality of shares over T types. auc, average_precision: macro, each type against the others, over the types of which
+    some rows are and some are not; None where there is no such type. confusion: rows by what came, then by what was said.
+    """
+
+    rows: int
+    accuracy: float
+    log_loss: float
+    auc: float | None
+    average_precision: float | None
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def binary(labels: Array, scores: Array) -> Binary:
     """Metrics of probabilities (N,) against outcomes (N,) of 0/1. Raises ValueError on no rows or bad scores."""
     labels, scores = np.asarray(labels, bool), np.asarray(scores, np.float64)
@@ -120,6 +137,38 @@ def binary(labels: Array, scores: Array) -> Binary:
         log_loss=float(log_loss(labels, scores, labels=[False, True])),
         ece=sum(part.rows * abs(part.predicted - part.observed) for part in bins) / len(labels),
         calibration=bins,
+    )
+
+
+CERTAIN = 1e-12  # a type's share is cut here, or one sure mistake would be infinite
+
+
+def type_rows(came: Array, scores: Array) -> dict[str, npt.NDArray[np.float64]]:
+    """Accuracy and log loss of each row (N,), of shares (N, T) against types int (N,). Raises ValueError on no rows."""
+    if not len(came) or scores.ndim != 2 or len(came) != len(scores):
+        raise ValueError(f"types: {len(came)} came, scores {scores.shape}; want as many rows, at least one")
+    share = scores[np.arange(len(came)), came]
+    return {
+        "accuracy": (scores.argmax(axis=1) == came).astype(np.float64),
+        "log_loss": -np.log(np.maximum(share, CERTAIN)),
+    }
+
+
+def types(came: Array, scores: Array) -> Types:
+    """Metrics of shares (N, T) against the types int (N,) that came. Raises ValueError on no rows."""
+    means = {name: float(values.mean()) for name, values in type_rows(came, scores).items()}
+    count = scores.shape[1]
+    occur = [kind for kind in range(count) if 0 < (came == kind).sum() < len(came)]
+    aucs = [float(roc_auc_score(came == kind, scores[:, kind])) for kind in occur]
+    precisions = [float(average_precision_score(came == kind, scores[:, kind])) for kind in occur]
+    cells = np.bincount(came * count + scores.argmax(axis=1), minlength=count**2).reshape(count, count)
+    return Types(
+        len(came),
+        means["accuracy"],
+        means["log_loss"],
+        float(np.mean(aucs)) if aucs else None,
+        float(np.mean(precisions)) if precisions else None,
+        tuple(tuple(row) for row in cells.tolist()),
     )
 
 

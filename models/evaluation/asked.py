@@ -80,6 +80,19 @@ class AskedNames:
 
 
 @dataclass(frozen=True)
+class AskedTypes:
+    """A question for one of T types, N rows. came: int (N,), which it was; scores: shares (N, T) by predictor."""
+
+    name: str
+    title: str
+    types: tuple[str, ...]
+    shopper: Array
+    came: Array
+    scores: dict[str, Array]
+    without_prediction: int
+
+
+@dataclass(frozen=True)
 class NotAsked:
     """A question that could not be put, and why, as a sentence."""
 
@@ -140,4 +153,18 @@ def names_together(folds: Sequence[AskedNames]) -> AskedNames:
         {name: np.concatenate([one.came_true[name] for one in folds]) for name in first.came_true},
         sum(one.without_prediction for one in folds),
         first.titles,
+    )
+
+
+def types_together(folds: Sequence[AskedTypes]) -> AskedTypes:
+    """As `together`; scores of all folds are ranked as one."""
+    first = folds[0]
+    return AskedTypes(
+        first.name,
+        first.title,
+        first.types,
+        np.concatenate([one.shopper for one in folds]),
+        np.concatenate([one.came for one in folds]),
+        {name: np.concatenate([one.scores[name] for one in folds]) for name in first.scores},
+        sum(one.without_prediction for one in folds),
     )

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import BINS, bin_of
+from models.metrics import BINS, bin_of, type_rows
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
+RANKED = ("auc", "average_precision")
 RANKED_LEAST = 200  # resamples that AUC and average precision get at least
 RANKED_WORK = 10_000_000  # rows times resamples that they may cost beyond
 _CHUNK = 1_000_000  # weights held at a time
@@ -98,7 +99,7 @@ class YesNo:
             if folds is not None
             else [slice(None)]
         )
-        self._ranked = [_Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
+        self._ranked = [Ranked(resamples.code[rows], labels[rows], scores[rows]) for rows in each]
 
     def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
         rows, loss, square, tp, fp, fn, *apart = (weights @ self._sums).T
@@ -117,7 +118,7 @@ class YesNo:
         return {**means, **found}
 
 
-class _Ranked:
+class Ranked:
     """AUC and average precision under weights; rows of equal scores stand together, as one step of the curves.
 
     A shopper's rows of one score are one cell: a predictor that says little costs little.
@@ -167,6 +168,32 @@ class Means:
         rows, *totals = (weights @ self._sums).T
         found = {name: total / rows for name, total in zip(self._names, totals, strict=True)}
         return found | {name: np.sqrt(found[of]) for name, of in self._roots.items()}
+
+
+class OneOf:
+    """Figures of shares over types: names as in `metrics.Types`."""
+
+    def __init__(self, resamples: Resamples, came: Array, scores: Array) -> None:
+        """came: int (N,); scores: (N, T). AUC and average precision are means over the types that a resample holds."""
+        self._means = Means(resamples, type_rows(came, scores))
+        self._ranked = [
+            Ranked(resamples.code, came == kind, scores[:, kind])
+            for kind in range(scores.shape[1])
+            if 0 < (came == kind).sum() < len(came)
+        ]
+
+    def __call__(self, weights: Array, ranked: int) -> dict[str, Floats]:
+        every = [one(weights, ranked) for one in self._ranked]
+        found = {name: _mean_of_known([one[name] for one in every], len(weights)) for name in RANKED}
+        return {**self._means(weights, ranked), **found}
+
+
+def _mean_of_known(columns: list[Floats], count: int) -> Floats:
+    """Mean (count,) of what is not NaN; NaN where nothing is."""
+    values = np.array(columns).reshape(-1, count)
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0))
 
 
 def spread(figure: str, value: float | None, draws: Floats) -> Range | None:

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 from models.evaluation import plots
 from models.evaluation.asked import CONSTANT, MODEL, TITLES
 from models.evaluation.bootstrap import RANKED_LEAST, Range
-from models.evaluation.judged import FIGURES, AmountComparison, Comparison, Difference, HitComparison
+from models.evaluation.judged import (
+    FIGURES,
+    AmountComparison,
+    Comparison,
+    Difference,
+    HitComparison,
+    TypesComparison,
+)
 from models.evaluation.slices import Slice
-from models.evaluation.tables import HITS, figure
+from models.evaluation.tables import HITS, TYPES, figure
 
 if TYPE_CHECKING:
     from models.evaluation.report import Report
@@ -60,6 +67,7 @@ def page(report: Report) -> str:
         _not_asked(report),
         _amounts(report.amounts),
         _names(report.next_category),
+        _types(report.next_type),
         _learning(report, drawn),
         _leakage(report),
         _method(report),
@@ -89,6 +97,7 @@ def _contents(report: Report) -> str:
     links = {one.name: one.name for one in report.comparisons}
     links |= {"amounts": "amounts"} if report.amounts else {}
     links |= {"next-category": "next category"} if report.next_category else {}
+    links |= {"next-type": "next type"} if report.next_type else {}
     links |= {"learning": "learning"} if report.epochs else {}
     links |= {"leakage": "leakage", "method": "how to read this"}
     return "<nav>" + " ".join(f'<a href="#{to}">{escape(text)}</a>' for to, text in links.items()) + "</nav>"
@@ -256,6 +265,34 @@ def _names(one: HitComparison | None) -> str:
     heads = ("", *HITS.values())
     about = f'<p class="dim">{one.model.rows:,} rows, k = {one.model.k}.</p>'
     return f'<section id="next-category"><h2>{escape(one.asked.title)}</h2>{about}{_table(heads, rows)}</section>'
+
+
+def _types(one: TypesComparison | None) -> str:
+    if one is None:
+        return ""
+    rows = [
+        _row(
+            TITLES[name],
+            [_cell(getattr(found, of), one.intervals[name].get(of)) for of in TYPES],
+            "model" if name == MODEL else "",
+        )
+        for name, found in one.predictors.items()
+    ]
+    rows += [
+        _row(f"model − {TITLES[to]}", [_lead(of, leads.get(of)) for of in TYPES], "lead")
+        for to, leads in one.differences.items()
+    ]
+    cells = zip(one.asked.types, one.predictors[MODEL].confusion, strict=True)
+    confusion = [_row(kind, [f"{count:,}" for count in counts]) for kind, counts in cells]
+    left_out = f"; {one.asked.without_prediction:,} more had no prediction" * bool(
+        one.asked.without_prediction
+    )
+    about = f"{len(one.asked.came):,} rows{left_out}. Macro: each type against the others, means over the types that came."
+    return (
+        f'<section id="next-type"><h2>{escape(one.asked.title)}</h2><p class="dim">{about}</p>'
+        f"{_table(('', *TYPES.values()), rows)}<h3>Confusion: what came, by the type held likeliest</h3>"
+        f"{_table(('came / said', *one.asked.types), confusion)}</section>"
+    )
 
 
 def _learning(report: Report, drawn: bool) -> str:

@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
-from models.evaluation.asked import CALIBRATED, MODEL, Asked, AskedAmount, AskedNames
-from models.evaluation.bootstrap import Means, Range, Resamples, YesNo, spread
+from models.evaluation.asked import CALIBRATED, MODEL, Asked, AskedAmount, AskedNames, AskedTypes
+from models.evaluation.bootstrap import Means, OneOf, Range, Resamples, YesNo, spread
 from models.evaluation.slices import Slice, sliced
 from models.evaluation.thresholds import Threshold
-from models.metrics import Amounts, Binary, Decided, Hits
+from models.metrics import Amounts, Binary, Decided, Hits, Types
 
 Array = npt.NDArray[Any]
 Draws = Mapping[str, npt.NDArray[np.float64]]
 
 FIGURES = ("auc", "average_precision", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
+
+TYPES = ("accuracy", "log_loss", "auc", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,32 @@ class HitComparison:
         }
 
 
+@dataclass(frozen=True)
+class TypesComparison:
+    """A question for one of several types, by all predictors on the same rows."""
+
+    asked: AskedTypes
+    predictors: dict[str, Types]
+    intervals: dict[str, dict[str, Range]]
+    differences: dict[str, dict[str, Difference]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "title": self.asked.title,
+            "types": list(self.asked.types),
+            **_with_intervals(self.predictors, self.intervals),
+            "without_prediction": self.asked.without_prediction,
+            "differences": _plain(self.differences),
+        }
+
+
 def _plain(differences: Mapping[str, Mapping[str, Difference]]) -> dict[str, Any]:
     return {to: {figure: asdict(one) for figure, one in found.items()} for to, found in differences.items()}
 
 
 def _with_intervals(
-    predictors: Mapping[str, Amounts] | Mapping[str, Hits], intervals: Mapping[str, dict[str, Range]]
+    predictors: Mapping[str, Amounts] | Mapping[str, Hits] | Mapping[str, Types],
+    intervals: Mapping[str, dict[str, Range]],
 ) -> dict[str, Any]:
     return {name: {**one.to_json(), "intervals": intervals[name]} for name, one in predictors.items()}
 
@@ -226,6 +248,16 @@ def judge_names(asked: AskedNames, seed: int = 0) -> HitComparison:
     values = {name: {figure: getattr(one, figure) for figure in rows[name]} for name, one in found.items()}
     ranges = {name: _ranges(values[name], draws[name]) for name in found}
     return HitComparison(asked, found, ranges, _differences(values, draws))
+
+
+def judge_types(asked: AskedTypes, seed: int = 0) -> TypesComparison:
+    """Everything about a question for one of several types."""
+    found = {name: metrics.types(asked.came, said) for name, said in asked.scores.items()}
+    resamples = Resamples(asked.shopper, seed=seed)
+    draws = resamples.draw({name: OneOf(resamples, asked.came, said) for name, said in asked.scores.items()})
+    values = {name: {figure: getattr(one, figure) for figure in TYPES} for name, one in found.items()}
+    ranges = {name: _ranges(values[name], draws[name]) for name in found}
+    return TypesComparison(asked, found, ranges, _differences(values, draws))
 
 
 def _ranges(values: Mapping[str, float | None], draws: Draws) -> dict[str, Range]:

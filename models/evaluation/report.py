@@ -11,7 +11,7 @@ from rich.table import Table
 
 from models.evaluation import tables
 from models.evaluation.asked import NotAsked
-from models.evaluation.judged import AmountComparison, Comparison, HitComparison
+from models.evaluation.judged import AmountComparison, Comparison, HitComparison, TypesComparison
 from models.evaluation.leakage import Check
 from models.replay.source import Interval, SourceProblem, iso
 
@@ -37,6 +37,7 @@ class Report:
     epochs: tuple[dict[str, Any], ...] = ()
     leakage: tuple[Check, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    next_type: TypesComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, by question."""
@@ -44,6 +45,8 @@ class Report:
         found |= {one.asked.name: one.to_json() for one in self.amounts}
         if self.next_category is not None:
             found["next_category"] = self.next_category.to_json()
+        if self.next_type is not None:
+            found["next_type"] = self.next_type.to_json()
         return {
             "fitted_on": [iso(self.fitted_on.start), iso(self.fitted_on.stop)],
             "scored": [iso(self.scored.start), iso(self.scored.stop)],
@@ -67,6 +70,8 @@ class Report:
             found.append(tables.amounts(self.amounts))
         if self.next_category is not None:
             found.append(tables.names(self.next_category))
+        if self.next_type is not None:
+            found += [tables.types(self.next_type), tables.confusion(self.next_type)]
         found += [tables.calibration(one) for one in self.comparisons if one.name in calibration_of]
         if self.leakage:
             found.append(tables.leakage(self.leakage))

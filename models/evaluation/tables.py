@@ -8,7 +8,14 @@ from rich.table import Table
 
 from models.evaluation.asked import MODEL, TITLES, NotAsked
 from models.evaluation.bootstrap import Range
-from models.evaluation.judged import AmountComparison, Comparison, Difference, HitComparison, Predictor
+from models.evaluation.judged import (
+    AmountComparison,
+    Comparison,
+    Difference,
+    HitComparison,
+    Predictor,
+    TypesComparison,
+)
 from models.evaluation.leakage import Check
 
 COLUMNS = {
@@ -24,6 +31,7 @@ COLUMNS = {
     "F1": 7,
 }
 _STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+TYPES = {"accuracy": "accuracy", "log_loss": "log loss", "auc": "macro AUC", "average_precision": "macro AP"}
 HITS = {"any": "hit@k", "share": "share", "recall": "R@k", "mrr": "MRR@k", "ndcg": "NDCG@k"}
 
 
@@ -86,6 +94,30 @@ def names(one: HitComparison) -> Table:
         table.add_row(one.asked.called(name), *cells, style="bold" if name == MODEL else "")
     for to, leads in one.differences.items():
         table.add_row(f"[italic]model − {one.asked.called(to)}[/]", *(lead(leads.get(of)) for of in HITS))
+    return table
+
+
+def types(one: TypesComparison) -> Table:
+    """One of several types."""
+    table = Table(title=one.asked.title, title_justify="left", **_STYLE)
+    table.add_column(f"{len(one.asked.came):,} rows, {len(one.asked.types)} types")
+    for title in TYPES.values():
+        table.add_column(f"{title}, 95 %", justify="right")
+    for name, found in one.predictors.items():
+        cells = (with_range(getattr(found, of), one.intervals[name].get(of)) for of in TYPES)
+        table.add_row(TITLES[name], *cells, style="bold" if name == MODEL else "")
+    for to, leads in one.differences.items():
+        table.add_row(f"[italic]model − {TITLES[to]}[/]", *(lead(leads.get(of)) for of in TYPES))
+    return table
+
+
+def confusion(one: TypesComparison) -> Table:
+    """Rows by the type that came, then by the one that the model held likeliest."""
+    table = Table("came \\ said", title=f"Confusion: {one.asked.title}", title_justify="left", **_STYLE)
+    for kind in one.asked.types:
+        table.add_column(kind, justify="right")
+    for kind, row in zip(one.asked.types, one.predictors[MODEL].confusion, strict=True):
+        table.add_row(kind, *(f"{count:,}" for count in row))
     return table
 
 

@@ -18,7 +18,7 @@ from models import survival
 from models.architecture import Calibration
 from models.evaluation import asked, recalibrated
 from models.evaluation.asked import BASELINE, CONSTANT, MODEL, Asked, AskedAmount, NotAsked
-from models.evaluation.judged import judge, judge_amount, judge_names
+from models.evaluation.judged import judge, judge_amount, judge_names, judge_types
 from models.evaluation.report import Report
 from models.evaluation.slices import deciles
 from models.evaluation.thresholds import choose
@@ -28,6 +28,7 @@ from models.replay.aggregates import Aggregates
 from models.replay.dataset import Sequences
 from models.replay.history import DAY_MS
 from models.replay.next_basket import next_categories
+from models.replay.next_type import next_type
 from models.replay.predicted import Predicted
 from models.replay.questions import BUY_DAYS, GRID_DAYS, LAPSE_DAYS, WAIT_DAYS, Rows
 from models.replay.redemption import REDEEM_DAYS, Mailings, Redemption, mailings
@@ -63,6 +64,7 @@ class Answers(NamedTuple):
     yes_no: list[Asked | NotAsked]
     amounts: list[AskedAmount]
     names: list[asked.AskedNames]
+    types: list[asked.AskedTypes]
 
 
 def evaluate(
@@ -93,6 +95,7 @@ def judged(folds: Sequence[Answers], split: Split, seed: int = 0) -> Report:
             skipped += [one for one in same[:1] if isinstance(one, NotAsked)]
     amounts = _by_name([one for fold in folds for one in fold.amounts])
     names = [one for fold in folds for one in fold.names]
+    types = [one for fold in folds for one in fold.types]
     return Report(
         split.learn.interval,
         split.score.interval,
@@ -101,6 +104,7 @@ def judged(folds: Sequence[Answers], split: Split, seed: int = 0) -> Report:
         judge_names(asked.names_together(names), seed) if names else None,
         tuple(skipped),
         split.about if len(folds) == 1 else split.about.rpartition(":")[0],
+        next_type=judge_types(asked.types_together(types), seed) if types else None,
     )
 
 
@@ -122,7 +126,13 @@ def answers(
     yes_no += [asker.happens(task) for task in others.chances]
     amounts = [asker.waits(), *(asker.amount(task) for task in others.amounts)]
     names = next_categories(sequences, predicted, split)
-    return Answers(yes_no, [one for one in amounts if one is not None], [] if names is None else [names])
+    types = next_type(sequences, predicted, split, choices.spec.session_gap_s)
+    return Answers(
+        yes_no,
+        [one for one in amounts if one is not None],
+        [] if names is None else [names],
+        [] if types is None else [types],
+    )
 
 
 # predictions (N), days elapsed since them (N,) -> scores (N,)

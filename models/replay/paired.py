@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.bootstrap import RESAMPLES, Resamples
+from models.evaluation.bootstrap import RANKED_LEAST, RESAMPLES, Ranked, Resamples
 from models.metrics import BINS, bin_of
 from models.replay.matured import Matured
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 FIGURES = ("auc", "log_loss", "brier", "ece", "ratio", "odds")
-RANKED_LEAST, RANKED_WORK = 200, 20_000_000  # resamples of AUC: at least, and rows times resamples beyond
+RANKED_WORK = 20_000_000  # rows times resamples that AUC may cost beyond RANKED_LEAST resamples
 CERTAIN = 1e-7  # published scores are float32: nearer to 0 or 1 than this they cannot mean to be
 
 
@@ -116,28 +116,16 @@ class _Side:
         apart = np.zeros((len(came), BINS))
         apart[np.arange(len(came)), bin_of(scores)] = scores - came
         self._sums = drawing.sums(np.column_stack([np.ones(len(came)), loss, square, came, scores, apart]))
-        order = np.argsort(scores, kind="stable")
-        self._code, self._came = drawing.code[order], came[order]
-        self._ties = np.flatnonzero(np.diff(scores[order], prepend=-1.0))  # where a new score begins
+        self._ranked = Ranked(drawing.code, came, scores)
 
     def __call__(self, weights: Floats, ranked: int) -> Floats:
         """Figures (r, F); AUC of the first `ranked` alone."""
         rows, loss, square, came, expected, *apart = (weights @ self._sums).T
-        auc = np.full(len(weights), np.nan)
-        for number in range(ranked):
-            auc[number] = self._auc(weights[number])
+        auc = self._ranked(weights, ranked)["auc"]
         ece = np.abs(np.stack(apart)).sum(0) / rows
         ratio = came / np.maximum(expected, CERTAIN)
         odds = _odds(came, rows) / _odds(expected, rows)
         return np.stack([auc, loss / rows, square / rows, ece, ratio, odds], 1)
-
-    def _auc(self, weights: Floats) -> float:
-        """Share of pairs in the right order, ties counting half (Mann-Whitney), a row as often as it was drawn."""
-        weight = weights[self._code]
-        true = np.add.reduceat(weight * self._came, self._ties)
-        false = np.add.reduceat(weight * ~self._came, self._ties)
-        pairs = true.sum() * false.sum()
-        return float((true * (false.cumsum() - false / 2)).sum() / pairs) if pairs else np.nan
 
 
 def _odds(came: Floats, rows: Floats) -> Floats:

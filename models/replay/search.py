@@ -20,8 +20,10 @@ from models.replay.dataset import Sequences
 from models.replay.job import Job
 from models.replay.shards import Shards
 from models.search import space
+from models.search.found import Found
+from models.search.plan import METHODS, PRUNERS, Plan, SearchProblem
 from models.search.space import Space
-from models.search.study import METHODS, PRUNERS, Found, Plan, SearchProblem, Tell, search
+from models.search.trials import Tell, search
 
 if TYPE_CHECKING:
     from models.replay.train import Epoch, Recipe

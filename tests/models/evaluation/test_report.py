@@ -20,10 +20,11 @@ from models.evaluation.asked import (
     Asked,
     AskedAmount,
     AskedNames,
+    AskedTypes,
     NotAsked,
 )
 from models.evaluation.html import page
-from models.evaluation.judged import judge, judge_amount, judge_names
+from models.evaluation.judged import judge, judge_amount, judge_names, judge_types
 from models.evaluation.leakage import Check
 from models.evaluation.report import DATA, PAGE, Report
 from models.evaluation.thresholds import Threshold
@@ -74,6 +75,18 @@ def report() -> Report:
     names = AskedNames(
         "next", shopper, named.sum(1) + 1, {MODEL: named, BASELINE: named, CONSTANT: ~named & False}, 0
     )
+    kind = rng.integers(0, 3, ROWS)
+    shares = np.full((ROWS, 3), 0.25)
+    shares[np.arange(ROWS), np.where(rng.random(ROWS) < 0.7, kind, 0)] = 0.5
+    types = AskedTypes(
+        "next_type",
+        "the next type",
+        ("view", "cart", "<buy>"),
+        shopper,
+        kind,
+        {MODEL: shares, CONSTANT: np.full((ROWS, 3), 1 / 3)},
+        4,
+    )
     return Report(
         Interval(0, 100 * DAY),
         Interval(100 * DAY, 200 * DAY),
@@ -88,6 +101,7 @@ def report() -> Report:
             {"number": 2, "train_loss": 1.0, "held_out_loss": 1.2},
         ),
         (Check("shuffled labels", "AUC 0.5", "0.5 ± 0.1"),),
+        next_type=judge_types(types),
     )
 
 
@@ -105,6 +119,7 @@ def test_the_page_is_well_formed_has_every_section_and_needs_nothing_else() -> N
         "not-asked",
         "amounts",
         "next-category",
+        "next-type",
         "learning",
         "leakage",
         "method",
@@ -148,7 +163,9 @@ def test_one_outcome_only_is_a_sentence_in_the_page_and_in_the_table(tmp_path: P
 
 
 def test_a_report_of_nothing_can_be_written() -> None:
-    empty = replace(REPORT, comparisons=(), amounts=(), next_category=None, epochs=(), leakage=())
+    empty = replace(
+        REPORT, comparisons=(), amounts=(), next_category=None, next_type=None, epochs=(), leakage=()
+    )
     assert "Not checked in this run" in page(empty)
     assert empty.tables()
     assert empty.how == ""
@@ -182,6 +199,11 @@ def test_the_json_has_every_figure_beside_its_interval(tmp_path: Path) -> None:
             task["model"][name] - task["baseline"][name]
         )
     assert task["model"]["thresholds"] == [{"value": 0.5, "rule": "given"}]
+    types = found["tasks"]["next_type"]
+    for name in ("accuracy", "log_loss", "auc", "average_precision"):
+        low, high = types["model"]["intervals"][name]
+        assert low < types["model"][name] < high
+    assert np.sum(types["model"]["confusion"]) == ROWS
     assert found["tasks"]["wait"]["model"]["mae"] == pytest.approx(1.0)
     assert found["not_asked"] == {"redeem": "no campaign was mailed"}
     assert sorted(path.name for path in (tmp_path / "deep" / "er").iterdir()) == [PAGE, DATA]
@@ -244,3 +266,26 @@ def test_paired_differences_are_narrower_than_the_figures_they_are_of() -> None:
     lead, auc = one.differences[BASELINE]["auc"].interval, one.predictors[MODEL].intervals["auc"]
     assert lead is not None
     assert lead.high - lead.low < (auc.high - auc.low) / 2
+
+
+def test_figures_of_types_are_those_of_scikit_learn_and_their_draws_those_of_the_rows() -> None:
+    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+    from models import metrics
+    from models.evaluation.bootstrap import OneOf, Resamples
+
+    rng = np.random.default_rng(7)
+    came = rng.integers(0, 3, ROWS)
+    scores = rng.dirichlet(np.ones(4), ROWS)
+    scores[:, 3] = 0  # a type that never comes
+    scores /= scores.sum(1, keepdims=True)
+    one = metrics.types(came, scores)
+    assert one.accuracy == pytest.approx(accuracy_score(came, scores.argmax(1)))
+    assert one.log_loss == pytest.approx(log_loss(came, scores[:, :3]))
+    assert one.auc == pytest.approx(roc_auc_score(came, scores[:, :3], multi_class="ovr", average="macro"))
+    resamples = Resamples(np.arange(ROWS) // 3)
+    drawn = OneOf(resamples, came, scores)(np.ones((1, resamples.shoppers)), 1)
+    for name in ("accuracy", "log_loss", "auc", "average_precision"):
+        assert drawn[name][0] == pytest.approx(getattr(one, name))
+    with pytest.raises(ValueError, match="at least one"):
+        metrics.types(np.empty(0, int), np.empty((0, 3)))

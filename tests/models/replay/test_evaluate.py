@@ -146,7 +146,7 @@ def test_a_question_that_cannot_be_put_is_a_sentence() -> None:
 
 def test_a_fold_that_cannot_be_asked_leaves_the_others() -> None:
     answer = [answers(SHOP, clairvoyant(SHOP), fold, None, PLAIN) for fold in FOLDS]
-    answer[1] = Answers([NotAsked("buy_3d", "buys", "nobody came")], [], [])
+    answer[1] = Answers([NotAsked("buy_3d", "buys", "nobody came")], [], [], [])
     report = judged(answer, FOLDS[0])
     assert len(report.comparison("buy_3d").folds) == 2
     assert len(report.amounts) == 1

@@ -11,8 +11,10 @@ import pytest
 
 from models import engine, release
 from models.featurizer import FeatureSpec
-from models.replay.__main__ import main, offsets, parser
+from models.replay.__main__ import main
 from models.replay.card import popular
+from models.replay.given import offsets
+from models.replay.options import parser
 from models.replay.scoring import score
 from models.replay.source import SourceProblem
 from models.replay.train import Recipe

@@ -13,8 +13,9 @@ from models import promotion
 from models.architecture import Architecture
 from models.release import Release, read, write
 from models.replay import retrain
-from models.replay.__main__ import WORDED, main, parser
+from models.replay.__main__ import WORDED, main
 from models.replay.history import DAY_MS
+from models.replay.options import parser
 from models.replay.source import SourceProblem
 from models.replay.train import Recipe, train
 from schemas import topics

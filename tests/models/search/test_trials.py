@@ -11,8 +11,10 @@ import pytest
 
 from models.replay import recipes
 from models.replay.train import Epoch, Recipe
+from models.search.found import Found
+from models.search.plan import Plan, SearchProblem
 from models.search.space import parse
-from models.search.study import Found, Plan, SearchProblem, Tell, search
+from models.search.trials import Tell, search
 
 SPACE = parse({"rate": {"low": 1e-4, "high": 1e-1, "log": True}, "lanes": [8, 16, 32]}, "space")
 BASE = Recipe(epochs=4)
