@@ -13,7 +13,17 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
 from models import onnx_trunks, survival, trunks
-from models.architecture import LEAST_WEIGHT, RECALL_CODES, Architecture, Weights, lateness
+from models.architecture import (
+    HABIT_PRIOR,
+    HABIT_RATES,
+    HABIT_SCALE,
+    LEAST_WEIGHT,
+    RECALL_CODES,
+    TYPES,
+    Architecture,
+    Weights,
+    lateness,
+)
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
 from models.onnx_graph import Graph
 from models.release import Card, Release
@@ -89,21 +99,26 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
         graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), ids[column])
         for column in columns
     ]
-    sizes = [*trunks.state_parts(architecture), *[architecture.recall] * 2, architecture.memory + 1]
-    *state, memory = graph.split("hidden", [size for size in sizes if size])
+    sizes = [*trunks.state_parts(architecture), architecture.habits_size, *[architecture.recall] * 2]
+    *state, memory = graph.split("hidden", [size for size in (*sizes, architecture.memory + 1) if size])
     *state, items, categories = state if architecture.recall else [*state, "", ""]
+    *state, habits = state if architecture.habits else [*state, ""]
     mine = {
         name.removeprefix("trunk."): value for name, value in weights.items() if name.startswith("trunk.")
     }
-    seen, recalled_ids = [], []
+    seen, moved_on = [], []
+    if architecture.habits:
+        shares, moved = _habits(graph, ids[2], habits)
+        seen.append(shares)
+        moved_on.append(moved)
     for id_, codes in ((ids[0], items), (ids[1], categories)) if architecture.recall else ():
         found, moved = _recall(graph, architecture, id_, codes)
         seen += found
-        recalled_ids.append(moved)
+        moved_on.append(moved)
     top, after = onnx_trunks.step(graph, architecture, mine, [*parts, "dense", *seen], state)
     recalled, memory = _memory(graph, architecture, weights, ids[1], memory)
     graph.add("Concat", top, "dense", *seen, recalled, axis=1, out="trunk")
-    graph.add("Concat", *after, *recalled_ids, memory, axis=1, out="after")
+    graph.add("Concat", *after, *moved_on, memory, axis=1, out="after")
     return graph.model(
         "step",
         {
@@ -137,6 +152,28 @@ def _recall(graph: Graph, architecture: Architecture, id_: str, codes: str) -> t
     return [often, lately], graph.columns(line, 1, reach + 1)
 
 
+def _habits(graph: Graph, kind: str, carried: str) -> tuple[str, str]:
+    """Shares of the types after an event of type `kind` (B,), and what they are carried in. As in models/habits.py."""
+    rates = np.array(HABIT_RATES, np.float32)
+    count, width = len(rates), TYPES + 1
+    came = np.concatenate([np.eye(TYPES, dtype=np.float32), np.ones((TYPES, 1), np.float32)], 1)
+    each = np.repeat(rates, width)
+    fresh = graph.add("Gather", graph.constant(np.tile(came, count) * each), kind)
+    carried = graph.add("Add", graph.add("Mul", carried, graph.constant(1.0 - each)), fresh)
+    rate = rates[:, None]
+    before = (
+        np.concatenate([np.full((count, TYPES), HABIT_PRIOR), np.full((count, 1), HABIT_PRIOR * TYPES)], 1)
+        * rate
+    )
+    sums = graph.reshape(
+        graph.add("Add", carried, graph.constant(before.reshape(-1).astype(np.float32))), -1, width
+    )
+    some, total = graph.split(sums, [TYPES, 1])
+    logs = graph.add("Log", graph.add("Div", some, total))
+    shares = graph.add("Div", logs, graph.constant(np.array(HABIT_SCALE, np.float32)))
+    return graph.reshape(shares, -1, count * TYPES), carried
+
+
 def _memory(
     graph: Graph, architecture: Architecture, weights: Weights, category: str, memory: str
 ) -> tuple[str, str]:
@@ -163,11 +200,13 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
     graph = Graph()
     now, recalled = graph.split("trunk", [weights["body.weight"].shape[1], card.architecture.memory])
     shared = graph.add("Relu", graph.linear(now, weights["body.weight"], weights["body.bias"]))
-    kinds = split(card.tasks)
+    kinds, shape = split(card.tasks), card.architecture
+    first = shape.body_size(card.features) - shape.seen
+    usual = [graph.columns(now, first, first + shape.shares)] if shape.shares else []
     graph.add(
         "Concat",
         _curve(graph, kinds.curve, weights, shared),
-        *_others(graph, kinds, weights, shared),
+        *_others(graph, kinds, weights, [shared, *usual]),
         axis=1,
         out="tasks",
     )
@@ -213,11 +252,12 @@ def _curve(graph: Graph, tasks: tuple[str, ...], weights: Weights, shared: str) 
     return graph.linear("survival", read, shifts)
 
 
-def _others(graph: Graph, kinds: Split, weights: Weights, shared: str) -> list[str]:
+def _others(graph: Graph, kinds: Split, weights: Weights, read: list[str]) -> list[str]:
     """The scores of the tasks with logits of their own, by kind."""
     if not kinds.extra:
         return []
-    parts = graph.split(graph.linear(shared, weights["extra.weight"], weights["extra.bias"]), kinds.sizes)
+    both = graph.add("Concat", *read, axis=1) if len(read) > 1 else read[0]
+    parts = graph.split(graph.linear(both, weights["extra.weight"], weights["extra.bias"]), kinds.sizes)
     most = graph.constant(np.array(MOST_LOG, np.float32))
     scores = [
         graph.add("Sigmoid", parts[0]),

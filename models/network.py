@@ -18,9 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.architecture import LEAST_WEIGHT, Architecture, Weights
+from models.architecture import HABIT_SCALE, LEAST_WEIGHT, TYPES, Architecture, Weights
 from models.families.trunk import trunk
 from models.featurizer import FeatureSpec, bucket
+from models.habits import habits
 from models.recall import Recall
 from models.survival import SURVIVAL_DAYS, TASKS
 from models.tasks import MOST_LOG, Split, split
@@ -88,13 +89,19 @@ class IntentNetwork(nn.Module):
         self.categories = nn.Linear(architecture.head + architecture.memory, n_categories)
         self.tasks = split(tasks)
         if self.tasks.extra:
-            self.extra = nn.Linear(architecture.head, len(self.tasks.extra))
+            self.extra = nn.Linear(architecture.head + architecture.shares, len(self.tasks.extra))
 
     @torch.no_grad()
     def start_extra(self, bias: npt.NDArray[np.float32]) -> None:
-        """Before training: the other tasks begin at their overall rates, given as logits (K,)."""
+        """Before training: the other tasks begin at their overall rates, given as logits (K,); types of the next event half
+        way between those and the shopper's own shares, where these are known."""
         self.extra.weight.mul_(0.1)
         self.extra.bias.copy_(torch.from_numpy(bias))
+        if self.architecture.shares and self.tasks.types:
+            first = len(self.tasks.extra) - TYPES
+            self.extra.weight[:, self.architecture.head :] = 0.0
+            self.extra.weight[first:, -TYPES:] = torch.eye(TYPES) * HABIT_SCALE / 2
+            self.extra.bias[first:] /= 2
 
     @torch.no_grad()
     def start_from(self, hashes: npt.NDArray[np.uint32], shares: npt.NDArray[np.float64]) -> None:
@@ -109,18 +116,24 @@ class IntentNetwork(nn.Module):
         self.categories.bias.copy_(torch.from_numpy(np.log(shares)))
 
     def forward(
-        self, ids: Tensor, dense: Tensor, batch_sizes: Tensor, hidden: Tensor | None = None
+        self,
+        ids: Tensor,
+        dense: Tensor,
+        batch_sizes: Tensor,
+        hidden: Tensor | None = None,
+        named: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Trunk (N, T) of every event of packed shoppers, and their final hidden state (B, S).
 
         ids: int (N, 4), dense: float32 (N, D), both in the order of `pack_order`; batch_sizes: int64 (T,) on the
         CPU. hidden: initial state (B, S), longest shopper first; zeros when None. A long history can be passed in
         parts, some rounds at a time, with the first rows of the state that the part before returned.
+        named: bool (N,), in training: of the other events the item's embedding is hidden.
         """
         if hidden is None:
             hidden = dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size)
         carried, memory = torch.tensor_split(hidden, [-self.architecture.memory - 1], 1)
-        output, seen, carried = self._rounds(ids, self._inputs(ids, dense), batch_sizes, carried)
+        output, seen, carried = self._rounds(ids, self._inputs(ids, dense, named), batch_sizes, carried)
         recalled, memory = self._remember(ids, batch_sizes.tolist(), memory)
         return torch.cat([output, dense, seen, recalled], 1), torch.cat([carried, memory], 1)
 
@@ -132,11 +145,22 @@ class IntentNetwork(nn.Module):
         """Logits of trunks (N, T)."""
         now, recalled = torch.split(trunk, [self.body.in_features, self.architecture.memory], 1)
         shared = self.dropout(torch.relu(self.body(now)))
-        extra = self.extra(shared) if self.tasks.extra else shared.new_empty(len(shared), 0)
+        extra = self._others(shared, now) if self.tasks.extra else shared.new_empty(len(shared), 0)
         return Heads(self.hazard(shared), self.categories(torch.cat([shared, recalled], 1)), extra)
 
-    def _inputs(self, ids: Tensor, dense: Tensor) -> Tensor:
-        parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
+    def _others(self, shared: Tensor, now: Tensor) -> Tensor:
+        """Logits (N, K) of the other tasks, which read the shopper's shares of event types undiluted."""
+        shape = self.architecture
+        if shape.shares:
+            shares = now[:, len(now[0]) - shape.seen :][:, : shape.shares]
+            shared = torch.cat([shared, shares], 1)
+        return cast(Tensor, self.extra(shared))
+
+    def _inputs(self, ids: Tensor, dense: Tensor, named: Tensor | None = None) -> Tensor:
+        columns = list(ids.unbind(1))
+        if named is not None:
+            columns[0] = columns[0] * named
+        parts = [table(column) for column, table in zip(columns, self.embed, strict=True)]
         return torch.cat([*parts, dense], 1)
 
     def _rounds(
@@ -162,13 +186,22 @@ class IntentNetwork(nn.Module):
         return torch.cat(outputs), torch.cat(seen), torch.cat([state, *reversed(ended)])
 
     def _block(self, ids: Tensor, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """T events each of B shoppers: ids (T, B, 4), inputs (T, B, I) -> seen (T, B, 0 or 4), output, state."""
-        if not self.architecture.recall:
+        """T events each of B shoppers: ids (T, B, 4), inputs (T, B, I) -> seen (T, B, `seen`), output, state."""
+        shape = self.architecture
+        if not shape.seen:
             return inputs.new_empty(*inputs.shape[:2], 0), *self.trunk(inputs, state)
-        state, codes = torch.tensor_split(state, [-2 * self.architecture.recall], 1)
-        seen, codes = self._recall(ids[:, :, :2], codes)
-        output, state = self.trunk(torch.cat([inputs, seen], 2), state)
-        return seen, output, torch.cat([state, codes], 1)
+        codes = 2 * shape.recall
+        sizes = [state.shape[1] - shape.habits_size - codes, shape.habits_size, codes]
+        state, usual, recalled = torch.split(state, sizes, 1)
+        found = []
+        if shape.habits:
+            shares, usual = habits(ids[:, :, 2], usual)
+            found.append(shares)
+        if shape.recall:
+            seen, recalled = self._recall(ids[:, :, :2], recalled)
+            found.append(seen)
+        output, state = self.trunk(torch.cat([inputs, *found], 2), state)
+        return torch.cat(found, 2), output, torch.cat([state, usual, recalled], 1)
 
     def _remember(self, ids: Tensor, batch_sizes: list[int], memory: Tensor) -> tuple[Tensor, Tensor]:
         """Running mean of category embeddings at every event (N, memory), and the state it is carried in.

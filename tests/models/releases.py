@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import release
+from models import release, trunks
 from models.architecture import Architecture, Calibration
 from models.featurizer import FeatureSpec
 from models.network import IntentNetwork, weights_of
@@ -57,6 +57,9 @@ def _states(of: Card, rows: int, rng: np.random.Generator) -> np.ndarray:
     """The last float of a state is the weight of its memory, in 0…1; a transformer's first are 0 or 1."""
     states = rng.normal(size=(rows, of.architecture.state_size)).astype(np.float32)
     states[:, -1] = rng.random(rows)
+    sums = sum(trunks.state_parts(of.architecture))
+    usual = slice(sums, sums + of.architecture.habits_size)
+    states[:, usual] = rng.random((rows, of.architecture.habits_size))
     recall = of.architecture.recall
     if recall:
         first = -1 - of.architecture.memory - 2 * recall
@@ -71,6 +74,8 @@ TRUNKS = {
     "lstm of two layers": Architecture(sizes=(24, 16), head=16, memory=8),
     "lstm of three layers": Architecture(sizes=(16, 16, 16), head=16, memory=8),
     "lstm with recall": Architecture(sizes=(16, 16), head=16, memory=8, recall=5),
+    "lstm with habits": Architecture(sizes=(16, 16), head=16, memory=8, habits=True),
+    "lstm with habits and recall": Architecture(sizes=(16, 16), head=16, memory=8, recall=5, habits=True),
     "gru": Architecture("gru", (24, 16), head=16, memory=8),
     "rnn": Architecture("rnn", (16, 16), head=16, memory=8),
     "tcn": Architecture("tcn", (24, 16, 16), head=16, memory=8),
