@@ -63,13 +63,23 @@ class Architecture:
     @property
     def state_size(self) -> int:
         """Floats carried per shopper, in this order: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), habits, recalled
-        items and categories, memory, weight of the memory."""
-        return sum(trunks.state_parts(self)) + self.habits_size + 2 * self.recall + self.memory + 1
+        items and categories and how many of them the moment has, memory, weight of the memory."""
+        return sum(trunks.state_parts(self)) + self.past_size + self.memory + 1
 
     @property
     def habits_size(self) -> int:
         """Floats that habits are carried in."""
         return self.habits * len(HABIT_RATES) * (TYPES + 1)
+
+    @property
+    def recall_size(self) -> int:
+        """Floats that recall is carried in."""
+        return 2 * self.recall + 1 if self.recall else 0
+
+    @property
+    def past_size(self) -> int:
+        """Floats of habits and recall."""
+        return self.habits_size + self.recall_size
 
     @property
     def seen(self) -> int:

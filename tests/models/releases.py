@@ -7,7 +7,7 @@ import torch
 
 from models import release, trunks
 from models.architecture import Architecture, Calibration
-from models.featurizer import FeatureSpec
+from models.featurizer import DENSE, FeatureSpec
 from models.network import IntentNetwork, weights_of
 from models.release import OTHER, Card, Release
 
@@ -50,6 +50,8 @@ def random_inputs(of: Card, rows: int, seed: int = 0) -> tuple[np.ndarray, np.nd
     rng = np.random.default_rng(seed)
     ids = np.stack([rng.integers(0, size, rows) for size in of.features.vocabulary()], 1).astype(np.int32)
     dense = rng.normal(size=(rows, of.features.dense_size)).astype(np.float32)
+    same = rng.random(rows) < 0.5  # an event of the moment of the one before
+    dense[np.ix_(same, [DENSE.index("log_since_previous"), DENSE.index("first_event")])] = 0.0
     return ids, dense, _states(of, rows, rng)
 
 
@@ -62,8 +64,9 @@ def _states(of: Card, rows: int, rng: np.random.Generator) -> np.ndarray:
     states[:, usual] = rng.random((rows, of.architecture.habits_size))
     recall = of.architecture.recall
     if recall:
-        first = -1 - of.architecture.memory - 2 * recall
+        first = usual.stop
         states[:, first : first + 2 * recall] = rng.integers(0, 9, (rows, 2 * recall))
+        states[:, first + 2 * recall] = rng.integers(0, recall, rows)
     if of.architecture.trunk == "transformer":
         states[:, : of.architecture.window] = rng.integers(0, 2, (rows, of.architecture.window))
     return states
