@@ -12,11 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from models import trunks
+from models.events import EVENT_TYPES
 from models.featurizer import FeatureSpec
 from models.survival import SURVIVAL_DAYS
 
 Weights = dict[str, npt.NDArray[Any]]
 
+TYPES = len(EVENT_TYPES)
+HABIT_RATES = (
+    0.3,
+    0.03,
+    0.003,
+)  # share of the newest event in running shares: they reach back 3, 30, 300 events
+HABIT_PRIOR = 0.5  # times that every type counts as seen beforehand (Krichevsky & Trofimov 1981)
+HABIT_SCALE = 3.0  # what logarithms of shares are divided by, to be inputs of some -2 … 0
 SEEN = 4  # how often and how lately: item, category
 RECALL_CODES = 2047  # ids are carried as numbers that 16-bit floats hold exactly
 RECALL_HALVES = 4.0  # events until "lately" has halved
@@ -27,7 +36,7 @@ LEAST_WEIGHT = 1e-6  # of a memory; below it nothing was remembered yet
 class Architecture:
     """Sizes of an IntentNetwork. Weights are named as torch names them (see `models.network`)."""
 
-    trunk: str = "lstm"  # what carries the state, one of trunks.KINDS
+    trunk: str = "lstm"  # what carries the state, one of trunks.TYPES
     sizes: tuple[int, ...] = (64, 64)  # units of its layers, from below
     kernel: int = 3  # events that a tcn's layer looks at
     window: int = 32  # events before the newest that a transformer looks at
@@ -39,6 +48,7 @@ class Architecture:
     head: int = 64  # units of the layer that both heads share
     memory: int = 64  # floats of the running mean of category embeddings, the shopper's taste
     recall: int = 0  # events back to which an item or category is known again; each costs two floats of state
+    habits: bool = False  # whether running shares of event types are carried
     memory_rate: float = 0.005  # share of the newest event in that mean: it reaches back some 200 events
     dropout: float = 0.1  # in training only
 
@@ -52,14 +62,34 @@ class Architecture:
 
     @property
     def state_size(self) -> int:
-        """Floats carried per shopper: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), recalled items and
-        categories, memory, weight of the memory."""
-        return sum(trunks.state_parts(self)) + 2 * self.recall + self.memory + 1
+        """Floats carried per shopper, in this order: those of the trunk (of an LSTM [h1 | c1 | h2 | c2 | …]), habits, recalled
+        items and categories and how many of them the moment has, memory, weight of the memory."""
+        return sum(trunks.state_parts(self)) + self.past_size + self.memory + 1
+
+    @property
+    def habits_size(self) -> int:
+        """Floats that habits are carried in."""
+        return self.habits * len(HABIT_RATES) * (TYPES + 1)
+
+    @property
+    def recall_size(self) -> int:
+        """Floats that recall is carried in."""
+        return 2 * self.recall + 1 if self.recall else 0
+
+    @property
+    def past_size(self) -> int:
+        """Floats of habits and recall."""
+        return self.habits_size + self.recall_size
 
     @property
     def seen(self) -> int:
-        """Floats that say how an event's item and category were seen before."""
-        return SEEN if self.recall else 0
+        """Floats that say what the shopper's events usually are, and how this one's item and category were seen before."""
+        return self.shares + (SEEN if self.recall else 0)
+
+    @property
+    def shares(self) -> int:
+        """Floats that say what the shopper's events usually are, the shares of longest reach last."""
+        return self.habits * len(HABIT_RATES) * TYPES
 
     def embeddings(self) -> tuple[int, int, int, int]:
         """Embedding size of each id column, in the order of featurizer.ID_COLUMNS."""

@@ -144,7 +144,7 @@ def _shapes(card: Card, spec: FeatureSpec, architecture: Architecture) -> dict[s
     }
     extra = split(card.tasks).extra
     if extra:
-        heads["extra"] = (len(extra), architecture.head)
+        heads["extra"] = (len(extra), architecture.head + architecture.shares)
     for name, shape in heads.items():
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
     return shapes

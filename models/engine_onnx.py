@@ -13,8 +13,19 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper
 
 from models import onnx_trunks, survival, trunks
-from models.architecture import LEAST_WEIGHT, RECALL_CODES, Architecture, Weights, lateness
+from models.architecture import (
+    HABIT_PRIOR,
+    HABIT_RATES,
+    HABIT_SCALE,
+    LEAST_WEIGHT,
+    RECALL_CODES,
+    TYPES,
+    Architecture,
+    Weights,
+    lateness,
+)
 from models.engine import TOP, Floats, Ints, Scores, in_chunks, joined, offered
+from models.featurizer import DENSE
 from models.onnx_graph import Graph
 from models.release import Card, Release
 from models.survival import SURVIVAL_DAYS
@@ -23,6 +34,7 @@ from models.tasks import MOST_LOG, Split, split
 CHUNK_ROWS = (
     2048  # of one call: time per row is flat from 32 rows on, and a bounded call keeps its arena small
 )
+_MOMENT = ("log_since_previous", "first_event")  # 0 where an event is of the moment of the one before
 HEADS_ROWS = 512  # of one call: the shares of all categories stay in the CPU's cache until the best are found
 
 
@@ -89,21 +101,26 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
         graph.add("Gather", graph.constant(weights[f"embed.{column}.weight"]), ids[column])
         for column in columns
     ]
-    sizes = [*trunks.state_parts(architecture), *[architecture.recall] * 2, architecture.memory + 1]
-    *state, memory = graph.split("hidden", [size for size in sizes if size])
-    *state, items, categories = state if architecture.recall else [*state, "", ""]
+    sizes = [*trunks.state_parts(architecture), architecture.habits_size, architecture.recall_size]
+    *state, memory = graph.split("hidden", [size for size in (*sizes, architecture.memory + 1) if size])
+    *state, recalled = state if architecture.recall else [*state, ""]
+    *state, usual = state if architecture.habits else [*state, ""]
     mine = {
         name.removeprefix("trunk."): value for name, value in weights.items() if name.startswith("trunk.")
     }
-    seen, recalled_ids = [], []
-    for id_, codes in ((ids[0], items), (ids[1], categories)) if architecture.recall else ():
-        found, moved = _recall(graph, architecture, id_, codes)
+    seen, moved_on, again = [], [], None
+    if architecture.habits:
+        shares, moved = _habits(graph, ids[2], usual)
+        seen.append(shares)
+        moved_on.append(moved)
+    if architecture.recall:
+        found, again, moved = _recall(graph, architecture, ids, recalled)
         seen += found
-        recalled_ids.append(moved)
+        moved_on.append(moved)
     top, after = onnx_trunks.step(graph, architecture, mine, [*parts, "dense", *seen], state)
-    recalled, memory = _memory(graph, architecture, weights, ids[1], memory)
+    recalled, memory = _memory(graph, architecture, weights, ids[1], again, memory)
     graph.add("Concat", top, "dense", *seen, recalled, axis=1, out="trunk")
-    graph.add("Concat", *after, *recalled_ids, memory, axis=1, out="after")
+    graph.add("Concat", *after, *moved_on, memory, axis=1, out="after")
     return graph.model(
         "step",
         {
@@ -118,9 +135,29 @@ def step_graph(card: Card, weights: Weights) -> ModelProto:
     )
 
 
-def _recall(graph: Graph, architecture: Architecture, id_: str, codes: str) -> tuple[list[str], str]:
-    """How often and how lately the id (B,) is among the codes (B, recall), and those after it. As in models/recall.py."""
+def _recall(
+    graph: Graph, architecture: Architecture, ids: list[str], carried: str
+) -> tuple[list[str], str, str]:
+    """How often and how lately item and category are among those carried, whether the category is (B, 1) among those of
+    this moment, and what is carried on. As in models/recall.py."""
     reach = architecture.recall
+    items, categories, count = graph.split(carried, [reach, reach, 1])
+    _, often, items = _known(graph, reach, ids[0], items)
+    category, moreover, categories = _known(graph, reach, ids[1], categories)
+    zero, one, most = (graph.constant(np.array(value, np.float32)) for value in (0, 1, reach))
+    since, first = (graph.columns("dense", at, at + 1) for at in (DENSE.index(name) for name in _MOMENT))
+    going_on = graph.add("And", graph.add("Equal", since, zero), graph.add("Equal", first, zero))
+    count = graph.add("Min", graph.add("Add", count, one), most)
+    count = graph.add("Mul", count, graph.add("Cast", going_on, to=TensorProto.FLOAT))
+    ages = graph.constant(np.arange(reach, 0, -1, dtype=np.float32))
+    within = graph.add("Cast", graph.add("LessOrEqual", ages, count), to=TensorProto.FLOAT)
+    among = graph.add("ReduceMax", graph.add("Mul", category, within), axes=[1], keepdims=1)
+    again = graph.add("Greater", among, zero)
+    return [*often, *moreover], again, graph.add("Concat", items, categories, count, axis=1)
+
+
+def _known(graph: Graph, reach: int, id_: str, codes: str) -> tuple[str, list[str], str]:
+    """Which of the codes (B, reach) are the id's (B,), how often and how lately it is among them, and those after it."""
     one, zero, many = (graph.constant(np.array(value, np.int32)) for value in (1, 0, RECALL_CODES))
     known = graph.add("Greater", id_, zero)
     code = graph.add("Add", graph.add("Mod", graph.add("Max", graph.add("Sub", id_, one), zero), many), one)
@@ -134,11 +171,33 @@ def _recall(graph: Graph, architecture: Architecture, id_: str, codes: str) -> t
         "ReduceMax", graph.add("Mul", same, graph.constant(lateness(reach))), axes=[1], keepdims=1
     )
     line = graph.add("Concat", codes, code, axis=1)
-    return [often, lately], graph.columns(line, 1, reach + 1)
+    return same, [often, lately], graph.columns(line, 1, reach + 1)
+
+
+def _habits(graph: Graph, kind: str, carried: str) -> tuple[str, str]:
+    """Shares of the types after an event of type `kind` (B,), and what they are carried in. As in models/habits.py."""
+    rates = np.array(HABIT_RATES, np.float32)
+    count, width = len(rates), TYPES + 1
+    came = np.concatenate([np.eye(TYPES, dtype=np.float32), np.ones((TYPES, 1), np.float32)], 1)
+    each = np.repeat(rates, width)
+    fresh = graph.add("Gather", graph.constant(np.tile(came, count) * each), kind)
+    carried = graph.add("Add", graph.add("Mul", carried, graph.constant(1.0 - each)), fresh)
+    rate = rates[:, None]
+    before = (
+        np.concatenate([np.full((count, TYPES), HABIT_PRIOR), np.full((count, 1), HABIT_PRIOR * TYPES)], 1)
+        * rate
+    )
+    sums = graph.reshape(
+        graph.add("Add", carried, graph.constant(before.reshape(-1).astype(np.float32))), -1, width
+    )
+    some, total = graph.split(sums, [TYPES, 1])
+    logs = graph.add("Log", graph.add("Div", some, total))
+    shares = graph.add("Div", logs, graph.constant(np.array(HABIT_SCALE, np.float32)))
+    return graph.reshape(shares, -1, count * TYPES), carried
 
 
 def _memory(
-    graph: Graph, architecture: Architecture, weights: Weights, category: str, memory: str
+    graph: Graph, architecture: Architecture, weights: Weights, category: str, again: str | None, memory: str
 ) -> tuple[str, str]:
     """The running mean of category embeddings, as in IntentNetwork. The last column of the table is its weight."""
     table = weights["memory.weight"]
@@ -149,7 +208,8 @@ def _memory(
     fresh, keep = (
         graph.add("Gather", graph.constant(rows), category) for rows in (table * rates, 1.0 - rates)
     )
-    memory = graph.add("Add", graph.add("Mul", memory, keep), fresh)
+    moved = graph.add("Add", graph.add("Mul", memory, keep), fresh)
+    memory = graph.add("Where", again, memory, moved) if again else moved
     total, weight = graph.split(memory, [architecture.memory, 1])
     least = graph.constant(np.array(LEAST_WEIGHT, np.float32))
     return graph.add("Div", total, graph.add("Clip", weight, least)), memory
@@ -163,11 +223,13 @@ def heads_graph(card: Card, weights: Weights, pick: bool = True) -> ModelProto:
     graph = Graph()
     now, recalled = graph.split("trunk", [weights["body.weight"].shape[1], card.architecture.memory])
     shared = graph.add("Relu", graph.linear(now, weights["body.weight"], weights["body.bias"]))
-    kinds = split(card.tasks)
+    kinds, shape = split(card.tasks), card.architecture
+    first = shape.body_size(card.features) - shape.seen
+    usual = [graph.columns(now, first, first + shape.shares)] if shape.shares else []
     graph.add(
         "Concat",
         _curve(graph, kinds.curve, weights, shared),
-        *_others(graph, kinds, weights, shared),
+        *_others(graph, kinds, weights, [shared, *usual]),
         axis=1,
         out="tasks",
     )
@@ -213,11 +275,12 @@ def _curve(graph: Graph, tasks: tuple[str, ...], weights: Weights, shared: str) 
     return graph.linear("survival", read, shifts)
 
 
-def _others(graph: Graph, kinds: Split, weights: Weights, shared: str) -> list[str]:
+def _others(graph: Graph, kinds: Split, weights: Weights, read: list[str]) -> list[str]:
     """The scores of the tasks with logits of their own, by kind."""
     if not kinds.extra:
         return []
-    parts = graph.split(graph.linear(shared, weights["extra.weight"], weights["extra.bias"]), kinds.sizes)
+    both = graph.add("Concat", *read, axis=1) if len(read) > 1 else read[0]
+    parts = graph.split(graph.linear(both, weights["extra.weight"], weights["extra.bias"]), kinds.sizes)
     most = graph.constant(np.array(MOST_LOG, np.float32))
     scores = [
         graph.add("Sigmoid", parts[0]),

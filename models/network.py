@@ -11,6 +11,7 @@ Journey households one of five named was in the next basket in 61 % of cases wit
 and 64 % for the shopper's own five most frequent.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -18,13 +19,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.architecture import LEAST_WEIGHT, Architecture, Weights
+from models.architecture import HABIT_SCALE, LEAST_WEIGHT, TYPES, Architecture, Weights
 from models.families.trunk import trunk
-from models.featurizer import FeatureSpec, bucket
+from models.featurizer import DENSE, FeatureSpec, bucket
+from models.habits import habits
 from models.recall import Recall
 from models.survival import SURVIVAL_DAYS, TASKS
 from models.tasks import MOST_LOG, Split, split
 
+_SINCE, _FIRST = DENSE.index("log_since_previous"), DENSE.index("first_event")
 MEMORY_GAIN = 8.0  # logit of a category that the memory holds alone; training goes on from there
 
 
@@ -88,13 +91,19 @@ class IntentNetwork(nn.Module):
         self.categories = nn.Linear(architecture.head + architecture.memory, n_categories)
         self.tasks = split(tasks)
         if self.tasks.extra:
-            self.extra = nn.Linear(architecture.head, len(self.tasks.extra))
+            self.extra = nn.Linear(architecture.head + architecture.shares, len(self.tasks.extra))
 
     @torch.no_grad()
     def start_extra(self, bias: npt.NDArray[np.float32]) -> None:
-        """Before training: the other tasks begin at their overall rates, given as logits (K,)."""
+        """Before training: the other tasks begin at their overall rates, given as logits (K,); types of the next event half
+        way between those and the shopper's own shares, where these are known."""
         self.extra.weight.mul_(0.1)
         self.extra.bias.copy_(torch.from_numpy(bias))
+        if self.architecture.shares and self.tasks.types:
+            first = len(self.tasks.extra) - TYPES
+            self.extra.weight[:, self.architecture.head :] = 0.0
+            self.extra.weight[first:, -TYPES:] = torch.eye(TYPES) * HABIT_SCALE / 2
+            self.extra.bias[first:] /= 2
 
     @torch.no_grad()
     def start_from(self, hashes: npt.NDArray[np.uint32], shares: npt.NDArray[np.float64]) -> None:
@@ -109,20 +118,30 @@ class IntentNetwork(nn.Module):
         self.categories.bias.copy_(torch.from_numpy(np.log(shares)))
 
     def forward(
-        self, ids: Tensor, dense: Tensor, batch_sizes: Tensor, hidden: Tensor | None = None
+        self,
+        ids: Tensor,
+        dense: Tensor,
+        batch_sizes: Tensor,
+        hidden: Tensor | None = None,
+        named: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Trunk (N, T) of every event of packed shoppers, and their final hidden state (B, S).
 
         ids: int (N, 4), dense: float32 (N, D), both in the order of `pack_order`; batch_sizes: int64 (T,) on the
         CPU. hidden: initial state (B, S), longest shopper first; zeros when None. A long history can be passed in
         parts, some rounds at a time, with the first rows of the state that the part before returned.
+        named: bool (N,), in training: of the other events the item's embedding is hidden.
         """
         if hidden is None:
             hidden = dense.new_zeros(int(batch_sizes[0]), self.architecture.state_size)
-        carried, memory = torch.tensor_split(hidden, [-self.architecture.memory - 1], 1)
-        output, seen, carried = self._rounds(ids, self._inputs(ids, dense), batch_sizes, carried)
-        recalled, memory = self._remember(ids, batch_sizes.tolist(), memory)
-        return torch.cat([output, dense, seen, recalled], 1), torch.cat([carried, memory], 1)
+        shape = self.architecture
+        sizes = [hidden.shape[1] - shape.past_size - shape.memory - 1, shape.past_size, shape.memory + 1]
+        carried, past, memory = torch.split(hidden, sizes, 1)
+        (seen, fresh), past = _rounds(self._look_back, (ids, dense), batch_sizes, past)
+        inputs = torch.cat([self._inputs(ids, dense, named), seen], 1)
+        (output,), carried = _rounds(self._trunk, (inputs,), batch_sizes, carried)
+        recalled, memory = self._remember(ids[:, 1], fresh, batch_sizes.tolist(), memory)
+        return torch.cat([output, dense, seen, recalled], 1), torch.cat([carried, past, memory], 1)
 
     def step(self, ids: Tensor, dense: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """One event each of B shoppers: ids int (B, 4), dense (B, D), hidden (B, S) -> trunk (B, T), hidden (B, S)."""
@@ -132,61 +151,87 @@ class IntentNetwork(nn.Module):
         """Logits of trunks (N, T)."""
         now, recalled = torch.split(trunk, [self.body.in_features, self.architecture.memory], 1)
         shared = self.dropout(torch.relu(self.body(now)))
-        extra = self.extra(shared) if self.tasks.extra else shared.new_empty(len(shared), 0)
+        extra = self._others(shared, now) if self.tasks.extra else shared.new_empty(len(shared), 0)
         return Heads(self.hazard(shared), self.categories(torch.cat([shared, recalled], 1)), extra)
 
-    def _inputs(self, ids: Tensor, dense: Tensor) -> Tensor:
-        parts = [table(ids[:, column]) for column, table in enumerate(self.embed)]
+    def _others(self, shared: Tensor, now: Tensor) -> Tensor:
+        """Logits (N, K) of the other tasks, which read the shopper's shares of event types undiluted."""
+        shape = self.architecture
+        if shape.shares:
+            shares = now[:, len(now[0]) - shape.seen :][:, : shape.shares]
+            shared = torch.cat([shared, shares], 1)
+        return cast(Tensor, self.extra(shared))
+
+    def _inputs(self, ids: Tensor, dense: Tensor, named: Tensor | None = None) -> Tensor:
+        columns = list(ids.unbind(1))
+        if named is not None:
+            columns[0] = columns[0] * named
+        parts = [table(column) for column, table in zip(columns, self.embed, strict=True)]
         return torch.cat([*parts, dense], 1)
 
-    def _rounds(
-        self, ids: Tensor, inputs: Tensor, batch_sizes: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The trunk over packed rows: rounds with the same number of shoppers are one dense block without padding.
+    def _trunk(self, inputs: Tensor, state: Tensor) -> tuple[tuple[Tensor], Tensor]:
+        output, state = self.trunk(inputs, state)
+        return (output,), state
 
-        torch's own packed LSTM goes round by round, and its backward pass on the CPU fills a gradient of the whole
-        input for every one: 860 µs per event for 32 shoppers of some 350 events each, where this takes 24.
-        """
-        sizes, rounds = (part.tolist() for part in torch.unique_consecutive(batch_sizes, return_counts=True))
-        lengths = [size * steps for size, steps in zip(sizes, rounds, strict=True)]
-        outputs, seen, ended = [], [], []
-        for size, steps, named, block in zip(
-            sizes, rounds, torch.split(ids, lengths), torch.split(inputs, lengths), strict=True
-        ):
-            ended.append(state[size:])
-            found, output, state = self._block(
-                named.view(steps, size, -1), block.view(steps, size, -1), state[:size]
-            )
-            outputs.append(output.flatten(0, 1))
-            seen.append(found.flatten(0, 1))
-        return torch.cat(outputs), torch.cat(seen), torch.cat([state, *reversed(ended)])
+    def _look_back(self, ids: Tensor, dense: Tensor, past: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """What T events of B shoppers say beside those before them: ids (T, B, 4), dense (T, B, D) -> seen (T, B, `seen`),
+        whether a category is new in its moment (T, B, 1)."""
+        shape = self.architecture
+        usual, recalled = torch.split(past, [shape.habits_size, shape.recall_size], 1)
+        found, fresh = [dense[..., :0]], (ids[..., 1:2] != 0).float()
+        if shape.habits:
+            shares, usual = habits(ids[..., 2], usual)
+            found.append(shares)
+        if shape.recall:
+            going_on = (dense[..., _SINCE] == 0) & (dense[..., _FIRST] == 0)
+            seen, again, recalled = self._recall(ids[..., :2], going_on, recalled)
+            found.append(seen)
+            fresh = fresh * (1 - again[..., None])
+        return (torch.cat(found, 2), fresh), torch.cat([usual, recalled], 1)
 
-    def _block(self, ids: Tensor, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """T events each of B shoppers: ids (T, B, 4), inputs (T, B, I) -> seen (T, B, 0 or 4), output, state."""
-        if not self.architecture.recall:
-            return inputs.new_empty(*inputs.shape[:2], 0), *self.trunk(inputs, state)
-        state, codes = torch.tensor_split(state, [-2 * self.architecture.recall], 1)
-        seen, codes = self._recall(ids[:, :, :2], codes)
-        output, state = self.trunk(torch.cat([inputs, seen], 2), state)
-        return seen, output, torch.cat([state, codes], 1)
-
-    def _remember(self, ids: Tensor, batch_sizes: list[int], memory: Tensor) -> tuple[Tensor, Tensor]:
+    def _remember(
+        self, categories: Tensor, fresh: Tensor, batch_sizes: list[int], memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Running mean of category embeddings at every event (N, memory), and the state it is carried in.
 
-        The state holds sum and weight, both decaying, so that the mean is right from the first event on. Events
-        without a category leave it as it is.
+        The state holds sum and weight, both decaying, so that the mean is right from the first event on. Events that
+        are not fresh (N, 1), without a category or with one that this moment had, leave it as it is.
         """
-        fresh = torch.cat([self.memory(ids[:, 1]), memory.new_ones(len(ids), 1)], 1)
-        rates = self.architecture.memory_rate * (ids[:, 1:2] != 0)
+        new = torch.cat([self.memory(categories), memory.new_ones(len(categories), 1)], 1)
+        rates = self.architecture.memory_rate * fresh
         seen, ended = [], []
-        for new, rate in zip(torch.split(fresh, batch_sizes), torch.split(rates, batch_sizes), strict=True):
-            if len(new) < len(memory):
-                ended.append(memory[len(new) :])
-                memory = memory[: len(new)]
-            memory = memory + rate * (new - memory)
+        for came, rate in zip(torch.split(new, batch_sizes), torch.split(rates, batch_sizes), strict=True):
+            if len(came) < len(memory):
+                ended.append(memory[len(came) :])
+                memory = memory[: len(came)]
+            memory = memory + rate * (came - memory)
             seen.append(memory)
         states = torch.cat(seen)
         return states[:, :-1] / states[:, -1:].clamp(min=LEAST_WEIGHT), torch.cat([memory, *reversed(ended)])
+
+
+def _rounds(
+    layer: Callable[..., tuple[tuple[Tensor, ...], Tensor]],
+    inputs: tuple[Tensor, ...],
+    batch_sizes: Tensor,
+    state: Tensor,
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """A layer over packed rows (N, …): rounds with the same number of shoppers are one dense block without padding.
+
+    layer: inputs (T, B, …) and state (B, S) -> outputs (T, B, …), state.
+    torch's own packed LSTM goes round by round, and its backward pass on the CPU fills a gradient of the whole
+    input for every one: 860 µs per event for 32 shoppers of some 350 events each, where this takes 24.
+    """
+    sizes, rounds = (part.tolist() for part in torch.unique_consecutive(batch_sizes, return_counts=True))
+    lengths = [size * steps for size, steps in zip(sizes, rounds, strict=True)]
+    outputs, ended = [], []
+    blocks = zip(*(torch.split(part, lengths) for part in inputs), strict=True)
+    for size, steps, block in zip(sizes, rounds, blocks, strict=True):
+        ended.append(state[size:])
+        found, state = layer(*(part.view(steps, size, -1) for part in block), state[:size])
+        outputs.append([part.flatten(0, 1) for part in found])
+    joined = tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+    return joined, torch.cat([state, *reversed(ended)])
 
 
 def scores_of(logits: Tensor, kinds: Split) -> Tensor:

@@ -31,12 +31,12 @@ _ALIGNED = 8  # tensor cores want the inner size of a product of 16-bit numbers 
 def serving(network: IntentNetwork, precision: torch.dtype) -> "ServingNetwork | PlainServing":
     """`network`, in evaluation mode, as it is served. ValueError: only an LSTM computes in other than float32."""
     kind = network.architecture.trunk
-    if kind == "lstm" and not network.architecture.recall:
+    if kind == "lstm" and not network.architecture.seen:
         return ServingNetwork(network, precision)
     if precision != torch.float32:
         raise ValueError(
-            f"a {kind}{' with recall' * (kind == 'lstm')} computes in float32 only: set engine_precision to float32, "
-            "or serve an lstm without recall"
+            f"a {kind}{' with recall or habits' * (kind == 'lstm')} computes in float32 only: set engine_precision to "
+            "float32, or serve an lstm without them"
         )
     return PlainServing(network)
 

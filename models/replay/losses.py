@@ -40,7 +40,7 @@ class Losses:
     ) -> None:
         """basket: mean number of categories in one, over all that is learnt from."""
         self._labels, self._lapse_weight, self._others = labels, lapse_weight, others
-        self._category_weight = category_weight / max(basket, 1.0)
+        self._category_weight = category_weight
 
     def total(
         self,
@@ -88,7 +88,8 @@ class Losses:
         codes = self._labels.codes[np.repeat(starts, counts) + within]
         shares = log_softmax(logits[torch.from_numpy(at)], 1)
         row = torch.from_numpy(np.repeat(np.arange(len(at)), counts))
-        return -shares[row, torch.from_numpy(codes)].sum()
+        each = torch.from_numpy(1.0 / np.maximum(counts, 1))[row]
+        return -(shares[row, torch.from_numpy(codes)] * each).sum().float()
 
     def _lapse(self, hazard: Tensor, rows: Array, whole: Array, rng: np.random.Generator) -> Tensor:
         at = np.flatnonzero(whole & (self._labels.quiet_days[rows] > 0))

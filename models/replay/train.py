@@ -205,9 +205,9 @@ class _Trainer:
         """Summed loss of a part, and the summed weight of its rows."""
         carried = None if part.fresh else self._hidden[: part.batch_sizes[0]]
         ids, dense = rows.inputs(part.rows)
-        taught = lesson.trunk(ids, dense, part)  # before item ids are hidden
-        ids[:, 0] *= torch.rand(len(ids)) >= self._recipe.item_dropout
-        trunk, hidden = self.network(ids, dense, torch.from_numpy(part.batch_sizes), carried)
+        taught = lesson.trunk(ids, dense, part)
+        named = torch.rand(len(ids)) >= self._recipe.item_dropout
+        trunk, hidden = self.network(ids, dense, torch.from_numpy(part.batch_sizes), carried, named)
         self._hidden = hidden.detach()
         # The heads cost as much as the LSTM: of events that others of the moment follow, a tenth speaks for all.
         chosen = np.flatnonzero(rows.last[part.rows] | (self._rng.random(len(part.rows)) < SAMPLED))

@@ -44,10 +44,11 @@ def test_backends_agree_over_many_steps(pair: tuple[engine.Engine, engine.Engine
         assert (one.top == two.top).all()
 
 
-def test_backends_agree_on_tasks_with_a_head_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["lstm of two layers", "lstm with habits and recall"])
+def test_backends_agree_on_tasks_with_a_head_of_their_own(kind: str, tmp_path: Path) -> None:
     tasks = expanded(("buy_7d", "session_buy", "returns_30m", "orders_30d", "spend_30d", "next_type"))
     moved = Calibration(extra_scale=(0.5,) * (len(tasks) - 1), extra_shift=(1.0,) * (len(tasks) - 1))
-    of = card(tasks=tasks, calibration=moved)
+    of = card(tasks=tasks, calibration=moved, architecture=TRUNKS[kind])
     network = untrained(of)
     uri = write(str(tmp_path), of, weights_of(network)).uri
     onnx, torch = (engine.load(uri, backend, "cpu") for backend in BACKENDS)
