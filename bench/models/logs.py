@@ -65,7 +65,9 @@ def folds(sequences: Sequences, count: int) -> npt.NDArray[np.int64]:
 def recipe(given: Mapping[str, Any], fast: bool) -> Recipe:
     """The recipe of a parameter file: {preset, architecture: {…}, tasks, …}: fields of Architecture and of Recipe."""
     settings = dict(given)
-    shape = replace(PRESETS[settings.pop("preset")], **settings.pop("architecture", {}))
+    changes = settings.pop("architecture", {})
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    shape = replace(PRESETS[settings.pop("preset")], **changes)
     settings["tasks"] = tuple(settings["tasks"])
     made = Recipe(architecture=shape, **settings)
     return replace(made, epochs=1) if fast else made
