@@ -173,6 +173,12 @@ class TypesComparison:
     intervals: dict[str, dict[str, Range]]
     differences: dict[str, dict[str, Difference]]
 
+    def confusion(self) -> tuple[list[str], list[list[int]]]:
+        """Types that came, or that the model said; and how often the model said each, by the type that came."""
+        counts = np.asarray(self.predictors[MODEL].confusion)
+        there = np.flatnonzero(counts.sum(0) + counts.sum(1))
+        return [self.asked.types[at] for at in there], counts[np.ix_(there, there)].tolist()
+
     def to_json(self) -> dict[str, Any]:
         return {
             "title": self.asked.title,

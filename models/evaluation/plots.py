@@ -140,6 +140,39 @@ def learning(epochs: Sequence[Mapping[str, Any]]) -> str:
     return _svg(draw, "learning", "Learning curves")
 
 
+def bars(values: Mapping[str, float], name: str, title: str, label: str, most: int = 15) -> str:
+    """A bar per name, the first on top; at most `most` of them."""
+
+    def draw(axes: Any) -> None:
+        shown = list(values.items())[:most][::-1]
+        colours = [COLOURS[MODEL] if value >= 0 else COLOURS[BASELINE] for _, value in shown]
+        axes.barh(range(len(shown)), [value for _, value in shown], color=colours)
+        axes.set(yticks=range(len(shown)), xlabel=label, title=title)
+        axes.set_yticklabels([text for text, _ in shown], fontsize=7 if len(shown) <= 15 else 6)
+        axes.figure.subplots_adjust(left=0.42)
+
+    return _svg(draw, name, title, legend=False)
+
+
+def heat(shares: Array, names: Sequence[str], name: str, title: str) -> str:
+    """Shares (T, T), darker where more; row t is what event t looks at."""
+
+    def draw(axes: Any) -> None:
+        for at, row in enumerate(shares):
+            for seen in np.flatnonzero(row > 0.005):
+                axes.fill_between(
+                    [seen, seen + 1], at, at + 1, color=COLOURS[MODEL], alpha=float(row[seen]), lw=0
+                )
+        size = len(names)
+        axes.set(xlim=(0, size), ylim=(size, 0), xlabel="event looked at, oldest first", title=title)
+        axes.set(yticks=np.arange(size) + 0.5)
+        axes.set_yticklabels(names, fontsize=5)
+        axes.figure.subplots_adjust(left=0.28)
+        axes.grid(visible=False)
+
+    return _svg(draw, name, title, legend=False)
+
+
 def _ranked(labels: Array, scores: Array) -> tuple[Array, Array]:
     """Counts of yes and of no among the highest scores, from none to all; rows of equal score come together."""
     order = np.argsort(-scores, kind="stable")

@@ -13,6 +13,7 @@ from models.evaluation import tables
 from models.evaluation.asked import NotAsked
 from models.evaluation.judged import AmountComparison, Comparison, HitComparison, TypesComparison
 from models.evaluation.leakage import Check
+from models.explain.explained import Explained
 from models.replay.source import Interval, SourceProblem, iso
 
 PAGE, DATA = "report.html", "report.json"
@@ -38,6 +39,7 @@ class Report:
     leakage: tuple[Check, ...] = ()
     notes: tuple[str, ...] = field(default=())
     next_type: TypesComparison | None = None
+    explained: Explained | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, by question."""
@@ -47,7 +49,8 @@ class Report:
             found["next_category"] = self.next_category.to_json()
         if self.next_type is not None:
             found["next_type"] = self.next_type.to_json()
-        return {
+        explained = {} if self.explained is None else {"explained": self.explained.to_json()}
+        return explained | {
             "fitted_on": [iso(self.fitted_on.start), iso(self.fitted_on.stop)],
             "scored": [iso(self.scored.start), iso(self.scored.stop)],
             "split": self.split,

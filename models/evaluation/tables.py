@@ -114,9 +114,10 @@ def types(one: TypesComparison) -> Table:
 def confusion(one: TypesComparison) -> Table:
     """Rows by the type that came, then by the one that the model held likeliest."""
     table = Table("came \\ said", title=f"Confusion: {one.asked.title}", title_justify="left", **_STYLE)
-    for kind in one.asked.types:
+    kinds, counts = one.confusion()
+    for kind in kinds:
         table.add_column(kind, justify="right")
-    for kind, row in zip(one.asked.types, one.predictors[MODEL].confusion, strict=True):
+    for kind, row in zip(kinds, counts, strict=True):
         table.add_row(kind, *(f"{count:,}" for count in row))
     return table
 

@@ -7,6 +7,8 @@ which of them are there: a new shopper has none. How far back an event lies coun
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +69,17 @@ class Transformer(nn.Module):
             block, cache = layer(block, caches[2 * number : 2 * number + 2], bias)
             after += [part.flatten(1) for part in cache]
         return self.norm(block).transpose(0, 1), torch.cat(after, 1)
+
+    def shares(self, projected: Tensor) -> Tensor:
+        """Shares (T, T) of one shopper's events in each of them, heads averaged, from a layer's projection (1, T, 3 size)."""
+        queries, keys, _ = (
+            part.view(*part.shape[:2], len(self._slopes), -1).transpose(1, 2)
+            for part in projected.chunk(3, 2)
+        )
+        steps = projected.shape[1]
+        bias = self._bias(projected.new_ones(1, self._window + steps), steps)[..., self._window :]
+        scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5 + bias
+        return cast(Tensor, scores.softmax(3).mean(1)[0])
 
     def _bias(self, there: Tensor, steps: int) -> Tensor:
         """(B, heads, T, W + T): minus slope × distance, ABSENT where a key is not there, later or too long ago."""

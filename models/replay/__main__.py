@@ -16,6 +16,7 @@ from models.replay import drift, explain, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
+from models.replay.explained import explained
 from models.replay.given import job_of
 from models.replay.job import Job, sample
 from models.replay.options import parser
@@ -113,12 +114,19 @@ def _learn(given: argparse.Namespace, settings: Settings, job: Job, events: Sequ
 
 def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequences: Sequences) -> Report:
     if given.split == "kfold":
+        if given.explain:
+            raise SourceProblem("--split kfold has a model per fold: leave --explain out, or score by time")
         if given.release:
             raise SourceProblem(
                 "--split kfold trains a model per fold and judges those: leave --release out, or score it by time"
             )
         return job.cross_validate(sequences)
-    return job.evaluate(sequences, _release(given, settings))[0]
+    of = _release(given, settings)
+    report = job.evaluate(sequences, of)[0]
+    if given.explain is None:
+        return report
+    found = explained(sequences, of, given.explain, report.fitted_on, report.scored, job.seed)
+    return replace(report, explained=found)
 
 
 def _promote(given: argparse.Namespace, settings: Settings, release: Release, sequences: Sequences) -> None:

@@ -55,7 +55,7 @@ def run(given: argparse.Namespace, job: Job, of: Release) -> list[Importance]:
         raise SourceProblem(f"no moment in {interval} whose outcome is known; choose a longer interval")
     features = sequences.features(of.card.features)
     found = of_release(
-        sequences, backend, features, rows, given.task, happened[rows], _log_loss, given.repeats, job.seed
+        sequences, backend, features, rows, given.task, happened[rows], log_loss, given.repeats, job.seed
     )
     job.say(
         f"{given.task}: rise of the log loss when an input is shuffled; {len(rows):,} moments of "
@@ -67,7 +67,7 @@ def run(given: argparse.Namespace, job: Job, of: Release) -> list[Importance]:
     return found
 
 
-def _log_loss(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
+def log_loss(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
     sure = np.clip(scores.astype(np.float64), FLOOR, 1 - FLOOR)
     return float(-np.mean(labels * np.log(sure) + (1 - labels) * np.log1p(-sure)))
 

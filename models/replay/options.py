@@ -54,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
             _apart(verb, ("time", "user") if name == "train" else KINDS)
         if name in ("evaluate", "run"):
             _judging(verb)
+        if name == "evaluate":
+            verb.add_argument(
+                "--explain",
+                metavar="TASK",
+                help="show in the report what this score rests on, such as buy_7d",
+            )
         if name in ("train", "run"):
             verb.add_argument(
                 "--promote",

@@ -9,6 +9,7 @@ import pytest
 
 from models.featurizer import DENSE, ID_COLUMNS
 from models.replay.__main__ import main
+from models.replay.aggregates import COLUMNS
 from schemas import topics
 from schemas.settings import Settings
 from streams.cli.contents import Contents
@@ -75,3 +76,21 @@ def test_the_inputs_that_a_release_rests_on_are_printed_and_written(
     assert "rise of the log loss when an input is shuffled" in capsys.readouterr().out
     assert main([*explain, "--task", "click"]) == 1
     assert "--task click" in capsys.readouterr().err
+
+
+def test_a_report_shows_what_a_score_rests_on(
+    trained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate = ["evaluate", *TRAIN, "--release", trained, "--report", str(tmp_path)]
+    assert main([*evaluate, "--explain", "buy_7d"]) == 0, capsys.readouterr().err
+    found = json.loads((tmp_path / "report.json").read_text())["explained"]
+    assert {one["name"] for one in found["inputs"]} == {*ID_COLUMNS, *DENSE}
+    assert set(found["trees"]) == {one["name"] for one in found["columns"]} == set(COLUMNS)
+    shopper = found["shopper"]
+    assert len(shopper["moved"]) == len(shopper["events"]) > 0
+    assert sum(shopper["moved"]) == pytest.approx(shopper["score"] - shopper["baseline"], abs=2e-3)
+    page = (tmp_path / "report.html").read_text()
+    for picture in ("Release: inputs shuffled", "LightGBM: TreeSHAP", "Events, newest first"):
+        assert f'aria-label="{picture}"' in page
+    assert main([*evaluate, "--explain", "click"]) == 1
+    assert f"--explain click: of {trained} can be explained buy_3d" in capsys.readouterr().err
