@@ -219,20 +219,32 @@ def _rerank(payload: RerankPayload, moment: Moment) -> dict[str, Any]:
 
     A release keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
     """
-    best: dict[str, tuple[float, str]] = {}
-    for category, probability in moment.next_categories[: payload.top_categories]:
+    ranked: list[tuple[float, str, int, str]] = []
+    for place, (category, probability) in enumerate(moment.next_categories[: payload.top_categories]):
         items = moment.popular.get(category, ())
-        whole = sum(1 / rank for rank in range(1, len(items) + 1))
-        for rank, item in enumerate(items, start=1):
-            score = probability / (rank * whole)
-            if item not in best or score > best[item][0]:
-                best[item] = (score, category)
-    order = sorted(best, key=lambda item: (-best[item][0], item))[: payload.size]
+        weights = _weights(len(items))
+        ranked += [
+            (-probability / weight, item, place, category)
+            for item, weight in zip(items, weights, strict=True)
+        ]
+    ranked.sort()
+    best: dict[str, tuple[float, str]] = {}
+    for score, item, _, category in ranked:
+        if len(best) == payload.size:
+            break
+        best.setdefault(item, (-score, category))
     return {
-        "items": order,
-        "scores": [best[item][0] for item in order],
-        "categories": [best[item][1] for item in order],
+        "items": list(best),
+        "scores": [score for score, _ in best.values()],
+        "categories": [category for _, category in best.values()],
     }
+
+
+@lru_cache(64)
+def _weights(items: int) -> tuple[float, ...]:
+    """What the probability of a category with so many items is divided by, item by item."""
+    whole = sum(1 / rank for rank in range(1, items + 1))
+    return tuple(rank * whole for rank in range(1, items + 1))
 
 
 def _why(trigger: Trigger, moment: Moment) -> str:
