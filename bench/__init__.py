@@ -4,6 +4,7 @@
     peers      the same job by plain Faust, Kafka Streams, Quix Streams, Bytewax and PyFlink
     floor      the worker against a program that does only what nobody can leave out
     latency    from due to readable at 10, 50 and 80 % of saturation, for both guarantees
+    deciding   what the policy adds to an event: candidates and decisions, without Kafka
     growth     shoppers, events per shopper, partitions, workers, checkpoint interval
     recovery   changelog reading, redo, takeover by a warm copy
     soak       five million events: memory and files stay flat

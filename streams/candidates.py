@@ -1,6 +1,6 @@
 """Which events of a scored batch concern a campaign at all, found by whole columns before `decide` walks the few.
 
-Here are also the two things that this is found from: the scored batch, and the policy compiled for the scores in it.
+Here is also what this is found from: the scored batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.events import EVENT_TYPES
-from streams.contacts import Said, Sent
-from streams.policy import KINDS, Campaign, Policy, unknown_scores
+from streams.compiled import CompiledPolicy
+from streams.contacts import Said
 
-_HOUR = 3_600_000  # ms
 _COLUMNS = (
     "user_ids",
     "event_ids",
@@ -25,11 +23,15 @@ _COLUMNS = (
     "scores",
     "top",
     "top_scores",
+    "category_ids",
+    "device",
+    "properties",
+    "context",
 )
 
 
-class Texts(Sequence[str]):
-    """An Arrow column of texts, read only where it is asked: the policy looks at few events of a batch."""
+class Texts(Sequence[Any]):
+    """An Arrow column, read only where it is asked: the policy looks at few events of a batch."""
 
     def __init__(self, column: pa.Array) -> None:
         self._column = column
@@ -57,6 +59,10 @@ class Scored:
     categories: Sequence[str]  # the release's category vocabulary
     popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
     release: str
+    category_ids: Sequence[str | None]  # the events' own, as the shop names them
+    device: npt.NDArray[np.uint8]  # (N,) index in DEVICES
+    properties: Sequence[Sequence[tuple[str, str]]]  # the events' own
+    context: npt.NDArray[Any]  # (N,) CONTEXT: what the shopper had done before the event
     said: Sequence[Said] = field(default=())  # rows rising
 
     def between(self, first: int, stop: int) -> "Scored":
@@ -76,37 +82,6 @@ class Candidates:
     campaign: npt.NDArray[np.intp]
     score: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]  # expected value, shop's currency
-
-
-class CompiledPolicy:
-    """A policy made ready for releases with these tasks: look-up tables instead of names, milliseconds for hours.
-
-    Raises ValueError when the policy names a score that the tasks lack.
-    """
-
-    def __init__(self, policy: Policy, tasks: Sequence[str]) -> None:
-        faults = [f"{'.'.join(map(str, path))}: {message}" for path, message in unknown_scores(policy, tasks)]
-        if faults:
-            raise ValueError(f"policy {policy.name} does not fit the release: {'; '.join(faults)}")
-        self.policy = policy
-        self.version = policy.version
-        self.tasks = tuple(tasks)
-        self.campaigns: list[Campaign] = list(policy.campaigns)
-        self.types = np.zeros((len(self.campaigns), 256), np.bool_)
-        for at, campaign in enumerate(self.campaigns):
-            self.types[at, [EVENT_TYPES.index(name) for name in campaign.trigger.event_types]] = True
-        self.cooldowns = {campaign.id: round(campaign.cooldown_hours * _HOUR) for campaign in self.campaigns}
-        self.consent: dict[str, bool] = {kind: getattr(policy.consent, kind) == "opt_out" for kind in KINDS}
-        caps = policy.frequency_caps
-        self.caps = [(cap.count, round(cap.hours * _HOUR), frozenset(cap.kinds)) for cap in caps]
-        self._cap_reach: dict[str, int] = {
-            kind: max((window for _, window, kinds in self.caps if kind in kinds), default=0)
-            for kind in KINDS
-        }
-
-    def reach(self, sent: Sent) -> int:
-        """The longest window, ms, in which a rule of this policy counts the entry; 0: none does."""
-        return max(self._cap_reach.get(sent.kind, 0), self.cooldowns.get(sent.campaign, 0))
 
 
 def find_candidates(scored: Scored, policy: CompiledPolicy) -> Candidates:

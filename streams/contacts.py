@@ -6,13 +6,16 @@ and the same batch gives the same decisions again. Contacts are immutable, so no
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from streams.policy import KINDS, PURPOSES
+
 CACHED = 65_536  # shoppers of a partition whose contacts are in memory
 FORGET = "erasure"
-CHANNELS = ("coupon", "push", "rerank", "all")
+ZONE = "time_zone"  # property of any event: the shopper's time zone, an IANA name
+CHANNELS = (*KINDS, "all")
 _YES, _NO = ("true", "1", "yes", "granted"), ("false", "0", "no", "revoked")
 
 
@@ -23,15 +26,25 @@ class Sent(NamedTuple):
     kind: str
     time: int  # event time of what raised it, ms
     intervention_id: str
+    send_after: int | None = None  # event time, ms, before which it does not go out; None: `time`
+
+    @property
+    def out(self) -> int:
+        """When it reaches the shopper, at the earliest; ms."""
+        return self.time if self.send_after is None else self.send_after
 
 
 class Said(NamedTuple):
-    """What a shopper told us: consent for a channel given or taken back, or (channel FORGET) to be forgotten."""
+    """What a shopper told us: consent given or taken back, or (channel FORGET) to be forgotten, or (ZONE) where.
+
+    The channel of a consent is "push" for all purposes, "push:marketing" for one.
+    """
 
     row: int  # of a scored batch: it counts from this event on
     user: str
     channel: str
     granted: bool
+    word: str = ""  # with ZONE: its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +52,27 @@ class Contact:
     """State of one shopper; mirrors schemas/contact.avsc. A shopper never seen is `Contact()`."""
 
     sent: tuple[Sent, ...] = ()  # by time, oldest first
-    consent: Mapping[str, bool] = field(default_factory=dict)  # by channel, as last told
+    consent: Mapping[str, bool] = field(default_factory=dict)  # by channel or channel:purpose, as last told
+    time_zone: str | None = None  # IANA name, as last told
 
-    def allows(self, channel: str, default: bool) -> bool:
-        """Whether the shopper may be reached; what was said of the channel goes before what was said of all.
+    def allows(self, channel: str, purpose: str, default: bool) -> bool:
+        """Whether the shopper may be reached; what was said of less goes before what was said of more.
 
-        `default` holds for a shopper who said neither.
+        `default` holds for a shopper who said nothing of it.
         """
-        return self.consent.get(channel, self.consent.get("all", default))
+        consent = self.consent
+        if not consent:
+            return default
+        return consent.get(f"{channel}:{purpose}", consent.get(channel, consent.get("all", default)))
 
     def told(self, channel: str, granted: bool) -> "Contact":
-        """After a consent event. The last word counts: one on `all` replaces those on single channels."""
-        kept = {} if channel == "all" else self.consent
-        return Contact(self.sent, {**kept, channel: granted})
+        """After a consent event. The last word counts: it replaces every earlier one on a part of it."""
+        name, _, purpose = channel.partition(":")
+        if purpose:
+            names = KINDS if name == "all" else (name,)
+            return replace(self, consent={**self.consent, **{f"{one}:{purpose}": granted for one in names}})
+        kept = {one: word for one, word in self.consent.items() if name not in ("all", one.partition(":")[0])}
+        return replace(self, consent={**kept, name: granted})
 
     def after(self, sent: Sent, reach: Callable[[Sent], int]) -> "Contact":
         """After an intervention; forgets what no rule can need any more.
@@ -65,17 +86,21 @@ class Contact:
         if len(entries) > 1 and sent.time < entries[-2].time:
             entries.sort(key=lambda entry: entry.time)
         newest = entries[-1].time
-        return Contact(
-            tuple([entry for entry in entries if entry.time > newest - 2 * reach(entry)]), self.consent
+        return replace(
+            self, sent=tuple([entry for entry in entries if entry.out > newest - 2 * reach(entry)])
         )
 
 
 def read_consent(properties: Mapping[str, str]) -> tuple[str, bool] | None:
-    """(channel, granted) of a consent event's properties; None when either is missing or not understood."""
+    """(channel, granted) of a consent event's properties, the channel with ":" and its purpose where one is named.
+
+    None when one is missing or not understood.
+    """
     channel, word = properties.get("channel", "all").lower(), properties.get("granted", "").lower()
-    if channel not in CHANNELS or word not in _YES + _NO:
+    purpose = properties.get("purpose", "").lower()
+    if channel not in CHANNELS or word not in _YES + _NO or purpose not in ("", *PURPOSES):
         return None
-    return channel, word in _YES
+    return f"{channel}:{purpose}" if purpose else channel, word in _YES
 
 
 class RowCodec(Protocol):
@@ -134,7 +159,11 @@ class ContactBook:
         """Change the contact as its shopper told us to."""
         if said.channel == FORGET:
             self.put(said.user, Contact())
-        elif said.channel in CHANNELS:  # a channel that we never use is not kept
+        elif said.channel == ZONE:
+            contact = self.get(said.user)
+            if said.word != contact.time_zone:
+                self.put(said.user, replace(contact, time_zone=said.word))
+        elif said.channel.partition(":")[0] in CHANNELS:  # a channel that we never use is not kept
             self.put(said.user, self.get(said.user).told(said.channel, said.granted))
 
     def changes(self) -> list[tuple[str, Contact]]:
@@ -185,10 +214,18 @@ class ContactBook:
 def contact_row(user: str, contact: Contact) -> dict[str, Any]:
     """The contact as a row of schemas/contact.avsc."""
     sent = [entry._asdict() for entry in contact.sent]
-    return {"user_id": user, "sent": sent, "consent": dict(contact.consent)}
+    return {
+        "user_id": user,
+        "sent": sent,
+        "consent": dict(contact.consent),
+        "time_zone": contact.time_zone,
+    }
 
 
 def contact_of(row: Mapping[str, Any]) -> Contact:
     """The contact in a decoded row of schemas/contact.avsc."""
-    sent = tuple(Sent(e["campaign"], e["kind"], int(e["time"]), e["intervention_id"]) for e in row["sent"])
-    return Contact(sent, dict(row["consent"]))
+    sent = tuple(
+        Sent(e["campaign"], e["kind"], int(e["time"]), e["intervention_id"], e["send_after"])
+        for e in row["sent"]
+    )
+    return Contact(sent, dict(row["consent"]), row["time_zone"])

@@ -4,21 +4,27 @@ It follows `score` in the pass over a batch and hands `publish` a decision for e
 campaign is to be considered and whose score is within the campaign's bounds. Candidates are found column by column;
 only they are walked one by one, in the order of the log, so that where a batch was cut makes no difference.
 
-Rules, in this order: kill switch, consent, hold-out, something to offer, value, arbitration, frequency cap, cooldown.
-The first that speaks gives the reason. Arbitration is before the caps: an event has one winner, and when that winner
-must wait nobody takes its place.
+Rules, in this order: kill switch, consent, robots and staff, hold-out, eligibility (audience, schedule, age of the
+event, something to offer), value, arbitration, frequency cap, cooldowns, quiet hours, dry run, control arm. The first
+that speaks gives the reason. Arbitration is before the caps: an event has one winner, and when that winner must wait
+nobody takes its place. What is only tried (dry run, control arm) is asked last, so that it is written down exactly
+where something would have been sent; no cap counts it.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Iterator
 
+import numpy as np
+
 from models.events import EVENT_TYPES
-from streams.candidates import CompiledPolicy, Scored, find_candidates
+from streams.candidates import Scored, find_candidates
+from streams.compiled import CompiledPolicy, Variant, fraction
 from streams.contacts import Contact, ContactBook, Sent
 from streams.ids import decision_id, intervention_id
-from streams.interventions import Decision, Moment, can_offer, compose
+from streams.interventions import Decision, Moment, compose, due
 from streams.policy import Campaign
+from streams.rules import bought_lately, is_bot, refusal, standing_rule, time_to_send
 
 __all__ = ["CompiledPolicy", "Decision", "Scored", "decide", "is_held_out", "standing_rule"]
 
@@ -30,16 +36,28 @@ OUTCOMES = {
     "outranked": "held_back",
     "frequency_cap": "held_back",
     "cooldown": "held_back",
+    "bot": "held_back",
+    "not_eligible": "held_back",
+    "off_schedule": "held_back",
+    "stale": "held_back",
+    "after_purchase": "held_back",
+    "quiet_hours": "held_back",
+    "dry_run": "held_back",
+    "control": "held_back",
     "no_candidates": "nothing",
     "below_value": "nothing",
 }
 
 
-def decide(scored: Scored, contacts: ContactBook, policy: CompiledPolicy, decided_at: int) -> list[Decision]:
+def decide(
+    scored: Scored, contacts: ContactBook, policy: CompiledPolicy, decided_at: int, now: int | None = None
+) -> list[Decision]:
     """A decision for every candidate of the batch, in the order of the log; changes the contacts of the book.
 
-    `decided_at` is the wall clock, ms, and is only recorded: all state is in event time. The same batch with the same
-    contacts gives the same decisions. Raises ValueError when the batch was scored for other tasks than the policy.
+    `decided_at` is the wall clock, ms, and is only recorded: all state is in event time. `now`, ms, is held against the
+    age of events where the policy has max_age_minutes (see `rules`); None: event time alone counts. The same batch with
+    the same contacts, policy and `now` gives the same decisions. Raises ValueError when the batch was scored for other
+    tasks than the policy.
     """
     if scored.tasks != policy.tasks:
         raise ValueError(
@@ -57,7 +75,7 @@ def decide(scored: Scored, contacts: ContactBook, policy: CompiledPolicy, decide
     ]
     unheard = deque(scored.said)
     decisions: list[Decision] = []
-    for moment, row, first, last in _moments(scored, rows):
+    for moment, row, first, last in _moments(scored, rows, now):
         while unheard and unheard[0].row <= row:
             contacts.hear(unheard.popleft())
         decisions += _decide_event(moment, columns[first:last], contacts, policy, scored.release, decided_at)
@@ -66,36 +84,9 @@ def decide(scored: Scored, contacts: ContactBook, policy: CompiledPolicy, decide
     return decisions
 
 
-def standing_rule(contact: Contact, campaign: Campaign, time: int, policy: CompiledPolicy) -> str | None:
-    """'frequency_cap' or 'cooldown' when what was sent forbids this campaign at this event time, else None.
-
-    Events come late, so a rule with window W counts what was sent less than W before *or after* the event: then no
-    window of length W anywhere can hold more than its count. An event W or more older than the newest thing sent is
-    refused as well: contacts are kept only 2 W back from that, so its own past can no longer be judged.
-    """
-    sent = contact.sent
-    if not sent:
-        return None
-    newest = sent[-1].time
-    for count, window, kinds in policy.caps:
-        if campaign.kind in kinds and (
-            time <= newest - window
-            or sum(e.kind in kinds and abs(e.time - time) < window for e in sent) >= count
-        ):
-            return "frequency_cap"
-    window = policy.cooldowns[campaign.id]
-    if window and (
-        time <= newest - window
-        or any(e.campaign == campaign.id and abs(e.time - time) < window for e in sent)
-    ):
-        return "cooldown"
-    return None
-
-
 def is_held_out(user_id: str, salt: str, share: float) -> bool:
     """Whether the first 8 bytes of SHA-256("salt:user_id"), as a fraction of 2^64, are below the share."""
-    digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2.0**64
+    return fraction(f"{salt}:{user_id}") < share
 
 
 def _decide_event(
@@ -109,17 +100,31 @@ def _decide_event(
     contact = contacts.get(moment.user_id)
     holdout = policy.policy.holdout
     held_out = is_held_out(moment.user_id, holdout.salt, holdout.share)
-    reasons = [_refusal(campaign, value, moment, contact, policy, held_out) for campaign, _, value in group]
+    bot = is_bot(moment, policy)
+    variants = [policy.variant(campaign, moment.user_id) for campaign, _, _ in group]
+    reasons = [
+        refusal(variant.campaign, value, moment, contact, policy, held_out, bot)
+        for variant, (_, _, value) in zip(variants, group, strict=True)
+    ]
     willing = [at for at, reason in enumerate(reasons) if reason == ""]
+    out, why = None, [""] * len(group)
     if willing:
         winner = max(willing, key=lambda at: (group[at][0].priority, group[at][2], -at))
         for at in willing:
             reasons[at] = "outranked"
-        reasons[winner] = standing_rule(contact, group[winner][0], moment.event_time, policy) or "emitted"
+        reasons[winner], out = _verdict(variants[winner], moment, contact, policy)
+        why = _why(group, willing, winner)
+        if out != due(variants[winner].campaign, moment)[0]:
+            why[winner] += "; moved to the end of quiet hours"
     eligible = [campaign.id for campaign, _, _ in group]
-    propensities = {"emitted": 1.0 - holdout.share, "holdout": holdout.share}
+    digest = hashlib.blake2b(moment.context, digest_size=8).hexdigest()
     decisions = []
-    for (campaign, score, value), reason in zip(group, reasons, strict=True):
+    for at, ((campaign, score, value), variant, reason) in enumerate(
+        zip(group, variants, reasons, strict=True)
+    ):
+        propensity = holdout.share if reason == "holdout" else 1.0
+        if reason in ("emitted", "control"):
+            propensity = (1.0 - holdout.share) * variant.propensity
         decision = Decision(
             decision_id=decision_id(moment.event_id, campaign.id),
             event_id=moment.event_id,
@@ -132,7 +137,7 @@ def _decide_event(
             outcome=OUTCOMES[reason],
             reason=reason,
             eligible=eligible,
-            propensity=propensities.get(reason, 1.0),
+            propensity=propensity,
             score=score,
             threshold=campaign.trigger.threshold,
             value=value,
@@ -140,48 +145,85 @@ def _decide_event(
             release=release,
             policy_version=policy.version,
             scores=moment.scores,
+            purpose=campaign.purpose,
+            arm=variant.arm,
+            time_zone=contact.time_zone or policy.zone,
+            send_after=out if willing and at == winner else None,
+            why=why[at],
+            history_digest=digest,
         )
         if reason == "emitted":
-            _emit(decision, campaign, moment, contact, contacts, policy)
+            assert out is not None
+            _emit(decision, variant, moment, contact, contacts, policy, out)
         decisions.append(decision)
     return decisions
 
 
-def _refusal(
-    campaign: Campaign, value: float, moment: Moment, contact: Contact, policy: CompiledPolicy, held_out: bool
-) -> str:
-    """The first rule, of those that look at one campaign alone, that speaks against it; '' when none does."""
-    if policy.policy.kill_switch or not campaign.enabled:
-        return "kill_switch"
-    if not contact.allows(campaign.kind, policy.consent[campaign.kind]):
-        return "no_consent"
-    if held_out:
-        return "holdout"
-    if not can_offer(campaign, moment):
-        return "no_candidates"
-    return "" if value >= campaign.value.minimum else "below_value"
+def _verdict(variant: Variant, moment: Moment, contact: Contact, policy: CompiledPolicy) -> tuple[str, int]:
+    """What becomes of the event's winner, and when it goes out, ms."""
+    campaign = variant.campaign
+    out, forbidden = time_to_send(campaign, moment, contact, policy)
+    reason = standing_rule(contact, campaign, moment.event_time, out, policy)
+    if reason is None and bought_lately(campaign, moment, policy):
+        reason = "after_purchase"
+    if reason is None and forbidden:
+        reason = "quiet_hours"
+    if reason is None and policy.rules[campaign.id].dry_run:
+        reason = "dry_run"
+    if reason is None and variant.nothing:
+        reason = "control"
+    return reason or "emitted", out
+
+
+def _why(group: list[tuple[Campaign, float, float]], willing: list[int], winner: int) -> list[str]:
+    """Why each campaign won or lost the event; '' where a rule spoke before it came to that."""
+    words = [""] * len(group)
+    best, _, most = group[winner]
+    for at in willing:
+        campaign, _, value = group[at]
+        if campaign.priority != best.priority:
+            words[at] = f"lost to {best.id}: priority {campaign.priority}, not {best.priority}"
+        else:
+            words[at] = f"lost to {best.id}: same priority, value {value:.2f}, not {most:.2f}"
+    others = [group[at] for at in willing if at != winner]
+    if not others:
+        words[winner] = "the only campaign left for the event"
+    else:
+        second, _, value = max(others, key=lambda one: (one[0].priority, one[2]))
+        words[winner] = (
+            f"won over {second.id}: priority {best.priority}, not {second.priority}"
+            if best.priority != second.priority
+            else f"won over {second.id}: same priority, value {most:.2f}, not {value:.2f}"
+        )
+    return words
 
 
 def _emit(
     decision: Decision,
-    campaign: Campaign,
+    variant: Variant,
     moment: Moment,
     contact: Contact,
     contacts: ContactBook,
     policy: CompiledPolicy,
+    out: int,
 ) -> None:
+    campaign = variant.campaign
     name = intervention_id(moment.event_id, campaign.id)
-    decision.intervention = compose(campaign, moment, name, decision.decision_id, decision.decided_at)
-    sent = Sent(campaign.id, campaign.kind, moment.event_time, name)
+    decision.intervention = compose(
+        campaign, moment, name, decision.decision_id, decision.decided_at, out, variant.arm
+    )
+    later = None if out == moment.event_time else out
+    sent = Sent(campaign.id, campaign.kind, moment.event_time, name, later)
     contacts.put(moment.user_id, contact.after(sent, policy.reach))
 
 
-def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int, int]]:
+def _moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[tuple[Moment, int, int, int]]:
     """(moment, row, first, last) of each event that has candidates [first, last)."""
     if not rows:
         return
     starts = [at for at, row in enumerate(rows) if at == 0 or row != rows[at - 1]]
     distinct = [rows[at] for at in starts]
+    context = scored.context[distinct]
     columns = zip(
         distinct,
         starts,
@@ -191,9 +233,15 @@ def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int
         scored.scores[distinct].tolist(),
         scored.top[distinct].tolist(),
         scored.top_scores[distinct].tolist(),
+        scored.device[distinct].tolist(),
+        np.ascontiguousarray(context).view(f"V{context.itemsize}").tolist(),
+        context["events"].tolist(),
+        context["sessions"].tolist(),
+        context["purchase_time"].tolist(),
+        context["previous_time"].tolist(),
         strict=True,
     )
-    for row, first, last, kind, time, scores, top, top_scores in columns:
+    for row, first, last, kind, time, scores, top, top_scores, device, *past in columns:
         moment = Moment(
             user_id=scored.user_ids[row],
             event_id=scored.event_ids[row],
@@ -205,5 +253,14 @@ def _moments(scored: Scored, rows: list[int]) -> Iterator[tuple[Moment, int, int
             top_scores=top_scores,
             categories=scored.categories,
             popular=scored.popular,
+            category_id=scored.category_ids[row],
+            device=device,
+            properties=scored.properties[row] or (),
+            context=past[0],
+            events=past[1],
+            sessions=past[2],
+            purchased=past[3],
+            latest=past[4],
+            now=now,
         )
         yield moment, row, first, last

@@ -39,6 +39,15 @@ class Moment:
     top_scores: list[float]  # their probabilities
     categories: Sequence[str]  # names of what `top` points at
     popular: Mapping[str, Sequence[str]]  # item ids by category, most bought first
+    category_id: str | None  # the event's own
+    device: int  # index in DEVICES
+    properties: Sequence[tuple[str, str]]  # the event's own
+    context: bytes  # CONTEXT of the shopper before the event, of which the following are parts
+    events: int
+    sessions: int
+    purchased: int  # latest purchase, ms; 0: none
+    latest: int  # newest event, ms; 0: none
+    now: int | None  # clock, ms; None: event time alone counts
 
     @property
     def next_categories(self) -> list[tuple[str, float]]:
@@ -62,15 +71,17 @@ class Intervention:
     coupon: dict[str, Any] | None = None
     push: dict[str, Any] | None = None
     rerank: dict[str, Any] | None = None
+    arm: str = ""
 
 
 @dataclass(slots=True)
 class Decision:
     """One row of `decisions`: fields as in schemas/decision.avsc; with its intervention when the outcome is emit.
 
-    `propensity` is the probability, over draws of the hold-out's salt, of the action taken: `1 - share` when an
-    intervention was emitted, `share` when it was withheld for the hold-out, and 1.0 when the rules leave no other
-    action (kill switch, consent, value, arbitration, caps: nothing is sent whichever way the draw falls).
+    `propensity` is the probability, over draws of the salts of hold-out and experiment, of the action taken: `1 - share`
+    of the hold-out times the arm's share when an intervention was emitted or withheld as the arm says, the hold-out's
+    `share` when it was withheld for that, and 1.0 when the rules leave no other action (kill switch, consent, value,
+    arbitration, caps, dry run: nothing is sent whichever way the draws fall).
     """
 
     decision_id: str
@@ -92,6 +103,12 @@ class Decision:
     release: str
     policy_version: str
     scores: dict[str, float]
+    purpose: str
+    arm: str
+    time_zone: str
+    send_after: int | None  # ms, event time
+    why: str
+    history_digest: str
     intervention: Intervention | None = None
 
 
@@ -121,23 +138,35 @@ def can_offer(campaign: Campaign, moment: Moment) -> bool:
     return True
 
 
+def due(campaign: Campaign, moment: Moment) -> tuple[int, int]:
+    """When the intervention is to go out, and when it expires; ms, event time."""
+    start, payload = moment.event_time, campaign.payload
+    if isinstance(payload, RerankPayload):
+        return start, start + round(payload.expires_minutes * _MINUTE)
+    delay = round(payload.send_after_minutes * _MINUTE) if isinstance(payload, PushPayload) else 0
+    return start + delay, start + round(payload.expires_hours * _HOUR)
+
+
 def compose(
-    campaign: Campaign, moment: Moment, intervention_id: str, decision_id: str, emitted_at: int
+    campaign: Campaign,
+    moment: Moment,
+    intervention_id: str,
+    decision_id: str,
+    emitted_at: int,
+    send_after: int,
+    arm: str = "",
 ) -> Intervention:
     """The intervention of a campaign for this moment; `can_offer` must hold. Same input, same result."""
-    start = moment.event_time
+    start, (_, expires_at) = moment.event_time, due(campaign, moment)
     coupon = push = rerank = None
     if isinstance(campaign, CouponCampaign):
         coupon = _coupon(campaign, moment)
-        expires_at = start + round(campaign.payload.expires_hours * _HOUR)
         what = _coupon_words(coupon, campaign, moment)
     elif isinstance(campaign, PushCampaign):
-        push = _push(campaign.payload, campaign.trigger, moment)
-        expires_at = start + round(campaign.payload.expires_hours * _HOUR)
+        push = _push(campaign.payload, campaign.trigger, moment, send_after)
         what = f"message {push['template']}, not before {_minute(push['send_after'])} UTC"
     else:
         rerank = _rerank(campaign.payload, moment)
-        expires_at = start + round(campaign.payload.expires_minutes * _MINUTE)
         named = dict.fromkeys(rerank["categories"])
         what = f"list of {len(rerank['items'])} items from {', '.join(named)}, the most likely next"
     return Intervention(
@@ -153,6 +182,7 @@ def compose(
         coupon=coupon,
         push=push,
         rerank=rerank,
+        arm=arm,
     )
 
 
@@ -170,7 +200,7 @@ def _coupon_words(coupon: dict[str, Any], campaign: CouponCampaign, moment: Mome
     return f"coupon of {coupon['value']:.2f} on {where}"
 
 
-def _push(payload: PushPayload, trigger: Trigger, moment: Moment) -> dict[str, Any]:
+def _push(payload: PushPayload, trigger: Trigger, moment: Moment, send_after: int) -> dict[str, Any]:
     filling = {
         "user_id": moment.user_id,
         "next_category": moment.categories[moment.top[0]] if moment.top else "",
@@ -180,7 +210,7 @@ def _push(payload: PushPayload, trigger: Trigger, moment: Moment) -> dict[str, A
     return {
         "template": payload.template,
         "variables": {name: text.format_map(filling) for name, text in payload.variables.items()},
-        "send_after": moment.event_time + round(payload.send_after_minutes * _MINUTE),
+        "send_after": send_after,
     }
 
 
@@ -189,20 +219,32 @@ def _rerank(payload: RerankPayload, moment: Moment) -> dict[str, Any]:
 
     A release keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
     """
-    best: dict[str, tuple[float, str]] = {}
-    for category, probability in moment.next_categories[: payload.top_categories]:
+    ranked: list[tuple[float, str, int, str]] = []
+    for place, (category, probability) in enumerate(moment.next_categories[: payload.top_categories]):
         items = moment.popular.get(category, ())
-        whole = sum(1 / rank for rank in range(1, len(items) + 1))
-        for rank, item in enumerate(items, start=1):
-            score = probability / (rank * whole)
-            if item not in best or score > best[item][0]:
-                best[item] = (score, category)
-    order = sorted(best, key=lambda item: (-best[item][0], item))[: payload.size]
+        weights = _weights(len(items))
+        ranked += [
+            (-probability / weight, item, place, category)
+            for item, weight in zip(items, weights, strict=True)
+        ]
+    ranked.sort()
+    best: dict[str, tuple[float, str]] = {}
+    for score, item, _, category in ranked:
+        if len(best) == payload.size:
+            break
+        best.setdefault(item, (-score, category))
     return {
-        "items": order,
-        "scores": [best[item][0] for item in order],
-        "categories": [best[item][1] for item in order],
+        "items": list(best),
+        "scores": [score for score, _ in best.values()],
+        "categories": [category for _, category in best.values()],
     }
+
+
+@lru_cache(64)
+def _weights(items: int) -> tuple[float, ...]:
+    """What the probability of a category with so many items is divided by, item by item."""
+    whole = sum(1 / rank for rank in range(1, items + 1))
+    return tuple(rank * whole for rank in range(1, items + 1))
 
 
 def _why(trigger: Trigger, moment: Moment) -> str:

@@ -133,7 +133,11 @@ class Pass:
         ]
         trunk = trunks[0] if len(trunks) == 1 else np.concatenate(trunks)
         deciding = self.policy is not None
-        return predict(self._model, self._codecs.prediction, events, trunk, wanted, deciding, lap)
+        contexts = [part.applied.context for part in parts] if deciding else None
+        context = (
+            None if contexts is None else contexts[0] if len(contexts) == 1 else np.concatenate(contexts)
+        )
+        return predict(self._model, self._codecs.prediction, events, trunk, wanted, deciding, lap, context)
 
     def _in_shadow(self, challenger: Challenger, parts: list[Part], events: Events, lap: Lap) -> None:
         """What the challenger says of the events that the champion was asked about, as records of its own."""
@@ -146,7 +150,7 @@ class Pass:
             codec = self._codecs.prediction
             model = challenger.model
             found = predict(
-                model, codec, events, trunk, wanted, False, lambda stage: lap(f"shadow_{stage}"), True
+                model, codec, events, trunk, wanted, False, lambda stage: lap(f"shadow_{stage}"), None, True
             )
             if len(found.at) < len(wanted):
                 raise NotFinite(

@@ -4,6 +4,7 @@
 `policies`; a worker that is given a bad document keeps the policy it has.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def parse(text: str, source: str, tasks: Sequence[str] | None = None) -> Policy:
         lines = (f"{source}: line {_line(tree, path)}: {_name(path)}: {message}" for path, message in faults)
         raise PolicyProblem("\n".join(lines))
     return policy
+
+
+def json_schema() -> str:
+    """JSON Schema of a policy's YAML, for editors; deploy/policy.schema.json is this text."""
+    return json.dumps(Policy.model_json_schema(), indent=1) + "\n"
 
 
 def _fault(error: Any) -> tuple[Where, str]:

@@ -48,12 +48,13 @@ def predict(
     at: Array,
     deciding: bool,
     lap: Callable[[str], None],
+    context: Array | None = None,
     challenger: bool = False,
 ) -> Predicted:
     """trunk f4 (M, T) of the events at positions `at` i8 (M,), rising; codec: of the predictions topic.
 
-    deciding: whether `decide` comes after it. challenger: whether the model is in shadow; its predictions have ids of
-    their own.
+    deciding: whether `decide` comes after it; context: then, CONTEXT of all events. challenger: whether the model is in
+    shadow; its predictions have ids of their own.
     """
     engine = model.engine
     scores = engine.heads(trunk)
@@ -70,6 +71,7 @@ def predict(
     lap("encode")
     if not deciding:
         return Predicted(at, records, None)
+    assert context is not None
     packed = events.events if every else events.events[at]
     scored = Scored(
         user_ids=Texts(columns.column("user_id")),
@@ -84,5 +86,9 @@ def predict(
         categories=engine.categories,
         popular=model.card.popular,
         release=engine.release_id,
+        category_ids=Texts(columns.column("category_id")),
+        device=packed["device"],
+        properties=Texts(columns.column("properties")),
+        context=context if every else context.take(at),
     )
     return Predicted(at, records, scored)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.carried import finite, windows
-from models.context import advance, context_within, step_context
+from models.context import CONTEXT, advance, context_within, step_context
 from models.engine import Engine, in_chunks
 from models.events import TYPE_CODE
 from models.featurizer import FeatureSpec, featurize
@@ -36,11 +36,13 @@ class Applied:
     """What became of a batch of N events. trunk f4 (N, T) holds a row for each event with `scored`.
 
     failed: the model gave no finite numbers; the event counts in ring and counters, the model's state stays as it was.
+    context CONTEXT (N,): what the shopper had done before the event; of a late one, all that was known when it came.
     """
 
     trunk: npt.NDArray[np.float32]
     scored: npt.NDArray[np.bool_]
     failed: npt.NDArray[np.bool_]
+    context: Array
     doubles: int = 0
     late: int = 0
     too_late: int = 0
@@ -77,7 +79,10 @@ class Sequences:
         """
         n = len(slots)
         done = Applied(
-            np.zeros((n, self.engine.trunk_size), np.float32), np.zeros(n, bool), np.zeros(n, bool)
+            np.zeros((n, self.engine.trunk_size), np.float32),
+            np.zeros(n, bool),
+            np.zeros(n, bool),
+            np.zeros(n, CONTEXT),
         )
         at = np.flatnonzero(offsets > self._rows.meta["applied"][slots])
         done.skipped = n - len(at)
@@ -136,6 +141,7 @@ class Sequences:
         features = featurize(events, before, spec)
         trunk, good = rows.hidden.steps(features.ids, features.dense, groups.slots[longest], sizes)
         done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
+        done.context.put(at, before)
         if self._shadow is not None:
             self._shadow.steps(at, events, before, features, groups.slots[longest], sizes)
         rows.meta.put(groups.slots, meta)
@@ -171,6 +177,7 @@ class Sequences:
         rows, features = self._rows, featurize(events, context, self._spec)
         trunk, good = rows.hidden.steps(features.ids, features.dense, slots, [len(slots)])
         done.trunk[at], done.scored[at], done.failed[at] = trunk, good, ~good
+        done.context.put(at, context)
         if self._shadow is not None:
             self._shadow.steps(at, events, context, features, slots, [len(slots)])
         meta = rows.meta.take(slots)
@@ -195,6 +202,7 @@ class Sequences:
     def _insert(self, at: Array, slots: Slots, events: Array, ids: Array, done: Applied) -> None:
         """Late events: each goes to its place by time in its shopper's ring, and the state is rebuilt."""
         rows, meta = self._rows, self._rows.meta
+        done.context.put(at, meta.take(slots)["context"])
         for slot, event, event_id in zip(slots.tolist(), events, ids, strict=True):
             held, held_ids = self._in_order(slot)
             if len(held) == rows.ring_size and event["time"] < held["time"][0]:

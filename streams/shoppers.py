@@ -14,16 +14,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.events import TYPE_CODE
 from streams.candidates import Scored
 from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
-from streams.contacts import FORGET, Contact, ContactBook, Said, read_consent
+from streams.contacts import FORGET, ZONE, Contact, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
 from streams.decide import CompiledPolicy, decide
 from streams.decode import Dead, Events
 from streams.interventions import Decision, decision_row, intervention_row
+from streams.local_time import known_zone
 from streams.model import Model
 from streams.rows import Rows
 from streams.sequences import Applied, Sequences
@@ -118,31 +121,39 @@ class Shoppers:
                 self.contacts.hear(word)
         else:
             scored.said = said
-            work.decisions = decide(scored, self.contacts, policy, int(time.time() * 1000))
+            now = int(time.time() * 1000)
+            work.decisions = decide(scored, self.contacts, policy, now, now)
         if work.decisions:
             self._publish_decisions(work)
 
     def said(self, work: Work, events: Events, fresh: Array, at: Array) -> list[Said]:
-        """Consents and erasures among the events, in order; they count from the next of the events `at` on."""
+        """Consents, erasures and time zones among the events, in order; they count from the next of the events `at` on."""
         applied, types = work.applied, events.events["type"]
         assert applied is not None
-        rows = np.flatnonzero((types == CONSENT) | (types == ERASURE))
+        zones = _zones(events.columns)
+        telling = (types == CONSENT) | (types == ERASURE)
+        telling[list(zones)] = True
+        rows = np.flatnonzero(telling)
         if not len(rows):
             return []
         taken = applied.scored | applied.failed | (types == ERASURE)
         rows = rows[(taken & fresh)[rows]]
-        found = [
-            (
-                events.users[row].decode(),
-                _told(events.columns, row) if types[row] == CONSENT else (FORGET, True),
-            )
-            for row in rows.tolist()
-        ]
-        strange = sum(word is None for _, word in found)
-        if strange:
-            work.reasons["consent_not_understood"] = strange
         before = np.searchsorted(at, rows).tolist()
-        return [Said(row, user, *word) for row, (user, word) in zip(before, found, strict=True) if word]
+        found, strange = [], {"consent_not_understood": 0, "time_zone_not_understood": 0}
+        for row, place in zip(rows.tolist(), before, strict=True):
+            user = events.users[row].decode()
+            if types[row] == ERASURE:
+                found.append(Said(place, user, FORGET, True))
+            elif types[row] == CONSENT:
+                word = _told(events.columns, row)
+                strange["consent_not_understood"] += word is None
+                found += [Said(place, user, *word)] if word else []
+            if row in zones and types[row] != ERASURE:
+                known = known_zone(zones[row])
+                strange["time_zone_not_understood"] += not known
+                found += [Said(place, user, ZONE, True, zones[row])] if known else []
+        work.reasons.update({reason: count for reason, count in strange.items() if count})
+        return found
 
     def bury(self, work: Work, dead: list[Dead]) -> None:
         """Dead letters into the work, but for those of redo."""
@@ -207,3 +218,13 @@ class Shoppers:
 
 def _told(columns: Any, row: int) -> tuple[str, bool] | None:
     return read_consent(dict(columns.column("properties")[row].as_py() or {}))
+
+
+def _zones(columns: Any) -> dict[int, str]:
+    """The property time_zone of the events that have one, by row."""
+    properties = columns.column("properties")
+    if not len(properties.keys):
+        return {}
+    places = np.flatnonzero(pc.equal(properties.keys, ZONE).to_numpy(zero_copy_only=False))
+    rows = np.searchsorted(properties.offsets.to_numpy(), places, side="right") - 1
+    return dict(zip(rows.tolist(), properties.items.take(pa.array(places)).to_pylist(), strict=True))

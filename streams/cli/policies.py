@@ -19,21 +19,38 @@ TOPIC = "policies"
 
 
 def published(log: Log, settings: Settings, version: str | None = None) -> dict[str, Any] | None:
-    """The row in force of the policy that workers follow, or that of a version while the topic still has it."""
+    """The row in force of the policy that workers follow, or the latest publication of a version."""
+    if version is not None:
+        return next((row for row in history(log, settings) if row["version"] == version), None)
     contents = Contents(settings, TOPIC)
     for record in log.newest(contents.topic, 0, settings.policy_name.encode()):
         (content,) = contents.decode([record])
-        if version is None or (content.row is not None and content.row["version"] == version):
-            return content.row
+        return content.row
     return None
+
+
+def history(log: Log, settings: Settings) -> list[dict[str, Any]]:
+    """Rows of all publications of the policy that workers follow, newest first; the first is in force.
+
+    The topic is compacted: each publication is kept under a key of its own, name@time, that workers do not read.
+    """
+    contents, name = Contents(settings, TOPIC), settings.policy_name.encode()
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for record in log.newest(contents.topic, 0):
+        if record.key is not None and record.key.partition(b"@")[0] == name:
+            (content,) = contents.decode([record])
+            if content.row is not None:
+                found.setdefault((content.row["published_at"], content.row["version"]), content.row)
+    return sorted(found.values(), key=lambda row: -row["published_at"])
 
 
 def publish(settings: Settings, document: str) -> Policy:
     """Write a document, already checked, to the topic; returns once the brokers have it. Raises TopicProblem."""
-    policy = parse(document, "document")
+    policy, now = parse(document, "document"), time.time_ns() // 1_000_000
     contents = Contents(settings, TOPIC)
-    (value,) = contents.codec.encode_rows([policy.row(time.time_ns() // 1_000_000, document)])
-    why = written(settings, contents.topic, {policy.name.encode(): value}, TIMEOUT_S, log_level=0)
+    (value,) = contents.codec.encode_rows([policy.row(now, document)])
+    records: dict[bytes, bytes | None] = {f"{policy.name}@{now}".encode(): value, policy.name.encode(): value}
+    why = written(settings, contents.topic, records, TIMEOUT_S, log_level=0)
     if why:
         raise TopicProblem(
             f"{contents.topic}: the policy was not written ({why}); see `intentflow topics check`"

@@ -10,13 +10,14 @@ import typer
 from models import promotion
 from models.survival import TASKS
 from schemas.settings import Settings
-from streams.cli import verb
+from streams.cli import policies, verb
 from streams.cli.contents import moment
 from streams.cli.log import Log
 from streams.cli.policies import publish as write
 from streams.cli.policies import published, switched
 from streams.policy import Policy
-from streams.policy_document import PolicyProblem, load
+from streams.policy.differences import differences
+from streams.policy_document import PolicyProblem, json_schema, load, parse
 
 app = verb(no_args_is_help=True)
 File = Annotated[
@@ -34,7 +35,9 @@ def about() -> None:
     \b
     Example:
       intentflow policy check deploy/policy.yaml
+      intentflow policy diff deploy/policy.yaml
       intentflow policy publish deploy/policy.yaml
+      intentflow policy rollback
       intentflow policy kill
     """
 
@@ -83,6 +86,94 @@ def show() -> None:
 
 
 @app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A file, or a published version.")],
+    after: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="The same; without it A is held against what is in force."),
+    ] = None,
+) -> None:
+    """Show what changes from policy A to policy B: campaign by campaign, field by field.
+
+    Exit code 0 whether they differ or not.
+
+    \b
+    Example:
+      intentflow policy diff deploy/policy.yaml              what publishing it would change
+      intentflow policy diff 3f1c9a0b2d44 deploy/policy.yaml
+    """
+    settings = Settings.load()
+    old, new = (
+        (_named(settings, None), _named(settings, before))
+        if after is None
+        else (_named(settings, before), _named(settings, after))
+    )
+    found = differences(old, new)
+    typer.echo(f"from version {old.version} to version {new.version}: {len(found)} changes")
+    for line in found:
+        typer.echo(f"  {line}")
+
+
+@app.command()
+def history() -> None:
+    """List what was published, newest first; the first is in force."""
+    settings = Settings.load()
+    with Log(settings) as log:
+        rows = policies.history(log, settings)
+    if not rows:
+        raise _none(settings)
+    for at, row in enumerate(rows):
+        summary = _summary(parse(row["document"], f"policy {row['version']}"), row["version"])
+        typer.echo(f"{moment(row['published_at'])} UTC  {summary}{'  (in force)' if at == 0 else ''}")
+
+
+@app.command()
+def rollback(
+    version: Annotated[
+        str | None,
+        typer.Argument(metavar="VERSION", help="Which; without it the one that was in force before."),
+    ] = None,
+) -> None:
+    """Publish an earlier version again, as it was written, comments included.
+
+    It is checked against the release in use, as `publish` does.
+    """
+    settings = Settings.load()
+    with Log(settings) as log:
+        rows = policies.history(log, settings)
+        used = promotion.promoted(settings)
+    if not rows:
+        raise _none(settings)
+    row = next(
+        (one for one in rows if one["version"] == version or (version is None and _differs(one, rows[0]))),
+        None,
+    )
+    if row is None:
+        known = ", ".join(dict.fromkeys(one["version"] for one in rows))
+        wanted = "an earlier version" if version is None else f"version {version!r}"
+        raise PolicyProblem(
+            f"{wanted} of {settings.policy_name!r} was never published; published are {known}"
+        )
+    tasks = TASKS if used is None else used.open().card.tasks
+    parse(row["document"], f"policy {row['version']}", tasks)
+    policy = write(settings, row["document"])
+    typer.echo(
+        f"published {policy.name} {_summary(policy)}, as of {moment(row['published_at'])} UTC; "
+        f"before it was version {rows[0]['version']}"
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policies.
+
+    An editor completes and checks a policy that begins with "# yaml-language-server: $schema=policy.schema.json"
+    beside it. deploy/policy.schema.json is this.
+    """
+    typer.echo(json_schema(), nl=False)
+
+
+@app.command()
 def kill() -> None:
     """Stop everything.
 
@@ -111,14 +202,40 @@ def _row(settings: Settings) -> dict[str, Any]:
     with Log(settings) as log:
         row = published(log, settings)
     if row is None:
-        raise PolicyProblem(
-            f"no policy {settings.policy_name!r} is published; publish one with `intentflow policy publish FILE`, or "
-            "mend INTENTFLOW_POLICY_NAME"
-        )
+        raise _none(settings)
     return row
 
 
-def _summary(policy: Policy) -> str:
+def _named(settings: Settings, name: str | None) -> Policy:
+    """The policy of a file or of a published version; None: the one in force."""
+    if name is None:
+        return parse(_row(settings)["document"], "policy in force")
+    if Path(name).exists():
+        return load(name)
+    with Log(settings) as log:
+        row = published(log, settings, name)
+    if row is None:
+        raise PolicyProblem(
+            f"{name!r} is no file and no published version; `intentflow policy history` lists those that are"
+        )
+    return parse(row["document"], f"policy {name}")
+
+
+def _differs(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(row["version"] != other["version"])
+
+
+def _none(settings: Settings) -> PolicyProblem:
+    return PolicyProblem(
+        f"no policy {settings.policy_name!r} is published; publish one with `intentflow policy publish FILE`, or "
+        "mend INTENTFLOW_POLICY_NAME"
+    )
+
+
+def _summary(policy: Policy, version: str | None = None) -> str:
     on = sum(campaign.enabled for campaign in policy.campaigns)
     killed = ", kill switch on" if policy.kill_switch else ""
-    return f"version {policy.version}: {on} of {len(policy.campaigns)} campaigns enabled{killed}"
+    dry = ", dry run" if policy.dry_run else ""
+    return (
+        f"version {version or policy.version}: {on} of {len(policy.campaigns)} campaigns enabled{killed}{dry}"
+    )

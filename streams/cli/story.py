@@ -13,12 +13,20 @@ Row = dict[str, Any]
 RULES = (
     ("kill_switch", "kill switch"),
     ("no_consent", "consent"),
+    ("bot", "robots and staff"),
     ("holdout", "hold-out"),
+    ("not_eligible", "audience"),
+    ("off_schedule", "schedule"),
+    ("stale", "age of the event"),
     ("no_candidates", "something to offer"),
     ("below_value", "value"),
     ("outranked", "arbitration"),
     ("frequency_cap", "frequency caps"),
     ("cooldown", "cooldown"),
+    ("after_purchase", "cooldown after a purchase"),
+    ("quiet_hours", "quiet hours"),
+    ("dry_run", "dry run"),
+    ("control", "arm of the experiment"),
 )
 SHOWN_ITEMS = 8
 SHOWN_SENT = 6
@@ -124,9 +132,10 @@ def _detail(
             words = "off" if campaign.enabled else "this campaign is not enabled"
             words = "on for all campaigns" if policy.kill_switch else words
         case "no_consent":
-            words = (
-                f"{row['kind']} is {getattr(policy.consent, row['kind'])} unless the shopper said otherwise"
-            )
+            service = campaign.purpose == "service"
+            default = getattr(policy.consent, "service" if service else row["kind"])
+            named = f"{row['kind']} for service" if service else row["kind"]
+            words = f"{named} is {default} unless the shopper said otherwise"
         case "holdout":
             drawn = "this shopper is among" if row["reason"] == "holdout" else "not among"
             words = f"{drawn} the {policy.holdout.share:.0%} who get nothing"
@@ -136,12 +145,22 @@ def _detail(
             caps = [cap for cap in policy.frequency_caps if row["kind"] in cap.kinds]
             limits = (f"at most {cap.count} of {'/'.join(cap.kinds)} in {cap.hours:g} h" for cap in caps)
             words = _sent_before(row, now) + "; ".join(limits)
+        case "after_purchase" if campaign.cooldown_after_purchase_hours:
+            words = f"{campaign.cooldown_after_purchase_hours:g} h after the shopper bought anything"
+        case "stale" if policy.max_age_minutes is not None:
+            words = f"at most {policy.max_age_minutes:g} minutes"
+        case "quiet_hours" if policy.quiet_hours:
+            words = f"{row['time_zone']}, {campaign.in_quiet_hours}"
+        case "control":
+            words = row["arm"]
         case "cooldown":
             words = f"{_sent_before(row, now, campaign.id)}{campaign.cooldown_hours:g} h between two of {campaign.id}"
     return words
 
 
 def _arbitration(row: Row, about: Sequence[Row]) -> str:
+    if row["why"]:
+        return str(row["why"])
     if row["reason"] != "outranked":
         return (
             f"best of {len(row['eligible'])} for this event"

@@ -401,11 +401,16 @@ def _decision() -> dict[str, Any]:
         "reason",
         "release",
         "policy_version",
+        "purpose",
+        "arm",
+        "time_zone",
+        "why",
+        "history_digest",
     )
     numbers = ("propensity", "score", "threshold", "value", "cost")
     return (
         {name: name for name in texts}
         | dict.fromkeys(numbers, 0.5)
         | {"event_time": 1, "decided_at": 2, "kind": "push", "outcome": "emit", "eligible": ["a", "b"]}
-        | {"scores": {"buy_7d": 0.5}, "intervention_id": "i"}
+        | {"scores": {"buy_7d": 0.5}, "intervention_id": "i", "send_after": 3}
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from models.events import EVENT_TYPES
+from models.context import CONTEXT
+from models.events import DEVICES, EVENT_TYPES
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
-from streams.contacts import ContactBook, Said
+from streams.contacts import ZONE, ContactBook, Said
 from streams.decide import CompiledPolicy, Decision, Scored, decide
 from streams.policy import Policy
 
@@ -78,6 +79,13 @@ class Event:
     buy_3d: float = 1.0
     consent: tuple[str, bool] | None = None
     id: str = ""
+    category: str | None = None
+    device: str = "unknown"
+    properties: tuple[tuple[str, str], ...] = ()
+    events: int = 0  # earlier ones
+    sessions: int = 0
+    bought: float | None = None  # hours after NOON: the latest purchase before
+    latest: float | None = None  # hours after NOON: the newest event before
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -108,8 +116,26 @@ def scored(events: Iterable[Event]) -> Scored:
         categories=CATEGORIES,
         popular=POPULAR,
         release="r1",
-        said=[Said(at, e.user, *e.consent) for at, e in enumerate(events) if e.consent],
+        category_ids=[e.category for e in events],
+        device=np.array([DEVICES.index(e.device) for e in events], np.uint8),
+        properties=[e.properties for e in events],
+        context=_contexts(events),
+        said=[word for at, e in enumerate(events) for word in _said(at, e)],
     )
+
+
+def _contexts(events: list[Event]) -> Any:
+    rows = np.zeros(len(events), CONTEXT)
+    for row, event in zip(rows, events, strict=True):
+        row["events"], row["sessions"] = event.events, event.sessions
+        row["purchase_time"] = 0 if event.bought is None else NOON + round(event.bought * HOUR)
+        row["previous_time"] = 0 if event.latest is None else NOON + round(event.latest * HOUR)
+    return rows
+
+
+def _said(at: int, event: Event) -> list[Said]:
+    said = [Said(at, event.user, *event.consent)] if event.consent else []
+    return said + [Said(at, event.user, ZONE, True, word) for name, word in event.properties if name == ZONE]
 
 
 @cache
@@ -139,11 +165,14 @@ class Stored:
 
 
 def run(
-    events: Iterable[Event], policy: CompiledPolicy | None = None, stored: Stored | None = None
+    events: Iterable[Event],
+    policy: CompiledPolicy | None = None,
+    stored: Stored | None = None,
+    now: int | None = None,
 ) -> list[Decision]:
     """Decisions of one batch, committed."""
     stored = stored or Stored()
-    decisions = decide(scored(events), stored.book, policy or compiled(), decided_at=NOON)
+    decisions = decide(scored(events), stored.book, policy or compiled(), decided_at=NOON, now=now)
     stored.commit()
     return decisions
 

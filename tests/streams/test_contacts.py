@@ -24,18 +24,22 @@ def test_a_contact_survives_the_wire() -> None:
 def test_consent_the_last_word_counts() -> None:
     contact = Contact().told("push", False)
     assert (
-        contact.allows("push", True),
-        contact.allows("coupon", True),
-        contact.allows("coupon", False),
+        contact.allows("push", "marketing", True),
+        contact.allows("coupon", "marketing", True),
+        contact.allows("coupon", "marketing", False),
     ) == (
         False,
         True,
         False,
     )
     contact = contact.told("all", True)
-    assert contact.allows("push", False)
+    assert contact.allows("push", "marketing", False)
     contact = contact.told("all", False).told("rerank", True)
-    assert [contact.allows(channel, True) for channel in ("coupon", "push", "rerank")] == [False, False, True]
+    assert [contact.allows(channel, "marketing", True) for channel in ("coupon", "push", "rerank")] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(

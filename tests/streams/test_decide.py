@@ -158,14 +158,14 @@ def test_cooldown_holds_from_the_last_of_the_same_campaign() -> None:
 
 def test_frequency_cap_counts_its_kinds_over_all_campaigns() -> None:
     push = [Event(buy_7d=0.1, hour=hour) for hour in (0, 24)]
-    coupon = [Event(lapse_30d=0.4, hour=hour) for hour in (48, 72)]
+    coupon = [Event(lapse_30d=0.4, hour=hour) for hour in (48, 73.5)]
     lists = [Event(kind="click", buy_3d=0.5, hour=48)]
     assert [d.reason for d in run([*push, *lists, *coupon])] == [
         "emitted",
         "emitted",
         "emitted",  # a list is exempt
         "frequency_cap",
-        "emitted",  # 72 h after the first push
+        "emitted",  # 72 h after the first push went out, 90 minutes after its event
     ]
 
 

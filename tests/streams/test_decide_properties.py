@@ -74,11 +74,12 @@ def walk(
 
 
 def sends(decisions: list[Decision]) -> dict[str, list[tuple[str, str, int]]]:
-    """(kind, campaign, event time) of what each user was sent."""
+    """(kind, campaign, time at which it goes out) of what each user was sent."""
     out = defaultdict(list)
     for decision in decisions:
         if decision.intervention:
-            out[decision.user_id].append((decision.kind, decision.campaign, decision.event_time))
+            assert decision.send_after is not None
+            out[decision.user_id].append((decision.kind, decision.campaign, decision.send_after))
     return out
 
 
@@ -133,7 +134,7 @@ def test_nothing_without_consent(log: list[Event], policy: CompiledPolicy) -> No
             for kind in ("coupon", "push", "rerank") if channel == "all" else (channel,):
                 said[event.user, kind] = granted
         for decision in decided[f"e{at}"]:
-            allowed = said.get((event.user, decision.kind), policy.consent[decision.kind])  # type: ignore[index]
+            allowed = said.get((event.user, decision.kind), policy.rules[decision.campaign].consent)
             assert allowed or decision.reason == "no_consent"
             assert allowed == (decision.reason != "no_consent")
 

@@ -28,6 +28,13 @@ def _set(*path: Any) -> Change:
     return change
 
 
+def _arms(first: float, second: float, **payload: Any) -> list[dict[str, Any]]:
+    return [
+        {"name": "a", "share": first, "nothing": True},
+        {"name": "b", "share": second, "payload": payload},
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -83,6 +90,71 @@ def _set(*path: Any) -> Change:
             "a has the placeholder {x.__class__}; write",
         ),
         (_set("campaigns", 1, "payload", "variables", {"a": "{score!r}"}), "a has the placeholder {score}"),
+        (
+            _set("time_zone", "Europe/Berln"),
+            "time_zone: 'Europe/Berln' is no time zone; write an IANA name such as",
+        ),
+        (_set("time_zone", "../etc"), "time_zone: '../etc' is no time zone"),
+        (_set("max_age_minutes", 0), "max_age_minutes: 0: input should be greater than 0"),
+        (_set("name", "a@b"), "name: 'a@b': string should match pattern"),
+        (
+            _set("quiet_hours", [{"from": 1260, "until": "08:00"}]),
+            'quiet_hours[0].from: 1260 is a number to YAML; write a time of day in quotes, such as "21:00"',
+        ),
+        (
+            _set("quiet_hours", [{"from": "21:00", "until": "8"}]),
+            "quiet_hours[0].until: '8' is no time of day; write \"HH:MM\"",
+        ),
+        (
+            _set("quiet_hours", [{"from": "08:00", "until": "08:00"}]),
+            'quiet_hours[0]: from and until are both "08:00"',
+        ),
+        (
+            _set("quiet_hours", [{"from": "21:00", "until": "08:00", "weekdays": ["sunday"]}]),
+            "quiet_hours[0].weekdays[0]: 'sunday': input should be 'mon', ",
+        ),
+        (_set("kind_cooldowns", {"push": -1}), "kind_cooldowns.push: -1: input should be greater"),
+        (_set("bots", {"pattern": []}), "bots.pattern: unknown key"),
+        (
+            _set("campaigns", 0, "purpose", "fun"),
+            "campaigns[0].purpose: 'fun': input should be 'marketing' or",
+        ),
+        (
+            _set("campaigns", 0, "in_quiet_hours", "defer"),
+            "campaigns[0].in_quiet_hours: 'defer': input should be",
+        ),
+        (
+            _set("campaigns", 0, "cooldown_after_purchase_hours", 2),
+            "campaigns[0]: cooldown_after_purchase_hours 2 holds back what a purchase triggers",
+        ),
+        (
+            _set("campaigns", 0, "schedule", {"from": "2026-12-24", "until": "2026-12-01"}),
+            "campaigns[0].schedule: until 2026-12-01 is before from 2026-12-24",
+        ),
+        (
+            _set("campaigns", 0, "schedule", {"from": "soon"}),
+            "campaigns[0].schedule.from: 'soon' is no day; write",
+        ),
+        (
+            _set("campaigns", 0, "audience", {"devices": ["fridge"]}),
+            "unknown device 'fridge'; known: unknown, ",
+        ),
+        (
+            _set("campaigns", 0, "audience", {"events_at_least": 5, "events_at_most": 2}),
+            "campaigns[0].audience: events_at_least 5 is above events_at_most 2",
+        ),
+        (
+            _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 40)}),
+            "campaigns[0].experiment.arms: the shares add up to 90 %; make them add up to 100 %",
+        ),
+        (
+            _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 50, value=-5.0)}),
+            "campaigns[0]: experiment: arm 'b': payload.value: -5.0: input should be greater than 0",
+        ),
+        (
+            _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 50, valeu=5.0)}),
+            "arm 'b': payload.valeu: 5.0: extra inputs are not permitted",
+        ),
         (_set("campaigns", 2, "payload", "size", 0), "campaigns[2].payload.size: 0: input should be greater"),
         (
             _set("campaigns", 2, "cooldown_hours", -1),
@@ -119,7 +191,7 @@ def test_every_fault_is_told_with_its_line() -> None:
         ("name: a\nname: b\n", "p.yaml: line 1: name: is written twice; keep one"),
         ("[[[", "p.yaml: not YAML"),
         ("a: &x [*x]", "has a YAML alias"),
-        ("just words", "holds no policy; it must have the keys name, kill_switch, holdout"),
+        ("just words", "holds no policy; it must have the keys name, kill_switch"),
         ("", "holds no policy"),
         ("name: \x00", "not YAML"),
         ("!!python/object:os.system {}", "not YAML"),

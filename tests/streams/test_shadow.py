@@ -128,7 +128,7 @@ def test_decisions_contacts_and_rows_are_the_same_to_the_byte_with_and_without_a
 
 
 def test_what_decides_knows_nothing_of_a_challenger() -> None:
-    for name in ("decide", "candidates", "interventions", "policy", "contacts"):
+    for name in ("decide", "rules", "compiled", "candidates", "interventions", "policy/policy", "contacts"):
         tree = ast.parse((STREAMS / f"{name}.py").read_text())
         words = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not {"streams.shadow", "streams.challenger", "streams.passing"} & words, name

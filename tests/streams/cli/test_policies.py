@@ -1,11 +1,14 @@
 """Publishing a policy, stopping everything, and going on."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from schemas.settings import Settings
+from schemas.topics import Topics
+from streams.cli.log import Log
 from streams.cli.policies import switched
 from streams.policy_document import parse
 from tests.models.releases import written
@@ -53,6 +56,59 @@ def test_check_tells_every_fault_with_its_line(run: Run, tmp_path: Path) -> None
     told = run("policy", "check", str(bad), code=1).stderr
     assert "unknown score 'buy_8d'; did you mean 'buy_7d'?" in told
     assert told.count("line ") == 2
+
+
+def test_two_files_differ_campaign_by_campaign(run: Run, tmp_path: Path) -> None:
+    text = DEMO.read_text(encoding="utf-8")
+    other = tmp_path / "other.yaml"
+    other.write_text(text.replace("share: 0.1 ", "share: 0.2 ").replace("at_most: 0.40", "at_most: 0.35"))
+    assert run("policy", "diff", str(DEMO), str(other)).output.splitlines()[1:] == [
+        "  holdout.share: 0.1 -> 0.2",
+        "  campaigns.weekly_reminder.trigger.at_most: 0.4 -> 0.35",
+    ]
+    assert ": 0 changes" in run("policy", "diff", str(DEMO), str(DEMO)).output
+
+
+def test_the_schema_for_editors_is_current_and_the_demos_policy_names_it(run: Run) -> None:
+    kept = DEMO.with_name("policy.schema.json")
+    mend = "intentflow policy schema > deploy/policy.schema.json"
+    assert kept.read_text(encoding="utf-8") == run("policy", "schema").output, mend
+    first = DEMO.read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={kept.name}"
+
+
+@pytest.mark.embedded
+def test_history_survives_what_compaction_leaves_and_rollback_goes_back(
+    run: Run, shop: Settings, tmp_path: Path
+) -> None:
+    assert "no policy 'default' is published" in run("policy", "history", code=1).stderr
+    text, other = DEMO.read_text(encoding="utf-8"), tmp_path / "other.yaml"
+    other.write_text(text.replace("share: 0.1 ", "share: 0.2 "))
+    old, new = (parse(one, "x").version for one in (text, other.read_text(encoding="utf-8")))
+    assert "has no earlier" not in run("policy", "publish", str(DEMO)).output
+    assert "an earlier version of 'default' was never published" in run("policy", "rollback", code=1).stderr
+    run("policy", "publish", str(other))
+    assert "holdout.share: 0.2 -> 0.1" in run("policy", "diff", str(DEMO)).output
+    assert "holdout.share: 0.1 -> 0.2" in run("policy", "diff", old, new).output
+    assert "is no file and no published version" in run("policy", "diff", "nothing.yaml", code=1).stderr
+    assert f"published default version {old}" in run("policy", "rollback").output
+    shown = run("policy", "show").output
+    assert f"# default version {old}" in shown
+    assert text.rstrip() in shown
+    lines = run("policy", "history").output.splitlines()
+    assert [re.findall("version (\\w+)", line)[0] for line in lines] == [old, new, old]
+    assert [line.endswith("(in force)") for line in lines] == [True, False, False]
+    assert len(keys := _keys(shop)) == len(set(keys) - {b"default"}) + 3, (
+        "a key of its own for each publication"
+    )
+    run("policy", "rollback", new)
+    assert f"# default version {new}" in run("policy", "show").output
+    assert "version 'abc' of 'default' was never published" in run("policy", "rollback", "abc", code=1).stderr
+
+
+def _keys(settings: Settings) -> list[bytes | None]:
+    with Log(settings) as log:
+        return [record.key for record in log.newest(Topics(settings).policies, 0)]
 
 
 @pytest.mark.embedded

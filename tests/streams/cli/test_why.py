@@ -82,9 +82,9 @@ def test_what_outranked_it_is_named_also_when_only_the_loser_is_asked_for(run: R
     _live(shop, [Event("718", lapse_30d=0.6, buy_7d=0.2, id="e1")])
     told = run("why", "718", "--only", "held_back").output
     assert "reminder (push): held back, reason outranked" in told
-    assert "NO    arbitration: this event went to winback" in told
+    assert "NO    arbitration: lost to winback: priority 20, not 30" in told
     assert "winback (coupon)" not in told.partition("►")[2]
-    assert told.count("not asked any more") == 2
+    assert told.count("not asked any more") == 6
 
 
 def test_the_hold_out_and_the_kill_switch_are_told(run: Run, shop: Settings) -> None:

@@ -1,65 +1,18 @@
-"""What marketing allows: hold-out, consent, caps and campaigns, as checked models.
+"""A campaign: after which events it is considered, what it is worth, whom it is for, what it offers."""
 
-`policy_document` reads one from YAML; it travels on the compacted topic `policies`, and the worker swaps it between
-two batches; `decide` compiles it for a release's scores and follows it.
-"""
-
-import difflib
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
 from string import Formatter
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.events import EVENT_TYPES
+from streams.policy.experiment import Experiment
+from streams.policy.section import Money, Positive, Purpose, Section, Share, closest
+from streams.policy.when import Schedule
+from streams.policy.whom import Audience
 
-Kind = Literal["coupon", "push", "rerank"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 NEXT = "next"  # as a coupon's category: whatever the model holds most likely for the next basket
 PLACEHOLDERS = ("user_id", "next_category", "score", "event_date")
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Money = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Where = tuple[int | str, ...]
-
-
-class Section(BaseModel):
-    """Base of every part: nothing unknown, nothing coerced ("0.3" is no number), all finite, all frozen."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Holdout(Section):
-    """Shoppers who never get anything, so that the effect of all campaigns together can be measured."""
-
-    salt: str = Field(
-        min_length=1, description="Text hashed with the user id; another salt draws other shoppers."
-    )
-    share: float = Field(
-        ge=0, lt=1, description="Share of shoppers held out; for 'nobody gets anything' use kill_switch."
-    )
-
-
-class Consent(Section):
-    """What holds until a shopper says something. opt_out: may be reached; opt_in: may not be."""
-
-    coupon: Literal["opt_in", "opt_out"] = "opt_in"
-    push: Literal["opt_in", "opt_out"] = "opt_in"
-    rerank: Literal["opt_in", "opt_out"] = "opt_in"
-
-
-class FrequencyCap(Section):
-    """At most `count` interventions of these kinds together in any `hours` hours of event time, per shopper."""
-
-    count: int = Field(ge=1, description="Interventions.")
-    hours: Positive = Field(description="Length of the window, hours.")
-    kinds: list[Kind] = Field(
-        default=list(KINDS), min_length=1, description="Kinds counted together; others are exempt."
-    )
 
 
 class Trigger(Section):
@@ -77,7 +30,7 @@ class Trigger(Section):
     def _known(cls, types: list[str]) -> list[str]:
         for name in types:
             if name not in EVENT_TYPES[1:]:
-                raise ValueError(f"unknown event type '{name}'; {_closest(name, EVENT_TYPES[1:])}")
+                raise ValueError(f"unknown event type '{name}'; {closest(name, EVENT_TYPES[1:])}")
         return types
 
     @model_validator(mode="after")
@@ -172,7 +125,51 @@ class _Campaign(Section):
     cooldown_hours: float = Field(
         ge=0, description="Least time between two of this campaign for one shopper, hours."
     )
+    cooldown_after_purchase_hours: float = Field(
+        default=0.0, ge=0, description="Least time after the shopper bought anything, hours; 0: none."
+    )
     priority: int = Field(default=0, description="The highest wins an event that several campaigns want.")
+    purpose: Purpose = Field(
+        default="marketing", description="What consent it needs: service is what a shopper has asked for."
+    )
+    dry_run: bool = Field(
+        default=False, description="true: decided and written down, but nothing is sent and no cap counts it."
+    )
+    audience: Audience = Audience()
+    schedule: Schedule = Schedule()
+    in_quiet_hours: Literal["drop", "send"] = Field(
+        default="drop", description="drop: not sent at all; send: quiet hours do not hold for this campaign."
+    )
+    experiment: Experiment | None = Field(default=None, description="Arms that get different payloads.")
+
+    @model_validator(mode="after")
+    def _no_own_cooldown(self) -> "_Campaign":
+        if self.cooldown_after_purchase_hours and "purchase" in self.trigger.event_types:
+            raise ValueError(
+                f"cooldown_after_purchase_hours {self.cooldown_after_purchase_hours:g} holds back what a purchase "
+                "triggers, always; remove it, or purchase from trigger.event_types"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_offer(self) -> "_Campaign":
+        for arm in self.experiment.arms if self.experiment else ():
+            self.in_arm(arm.payload, arm.name)
+        return self
+
+    def in_arm(self, changes: dict[str, Any], name: str) -> Self:
+        """The campaign with these fields of its payload exchanged. Raises ValueError when that is no payload."""
+        payload: Section = getattr(self, "payload")  # noqa: B009 - every kind has one, of its own type
+        try:
+            changed = type(payload).model_validate({**payload.model_dump(), **changes})
+        except ValidationError as problem:
+            fault = problem.errors()[0]
+            where = ".".join(map(str, ("payload", *fault["loc"])))
+            message = fault["msg"].removeprefix("Value error, ")
+            raise ValueError(
+                f"experiment: arm '{name}': {where}: {fault['input']!r}: {message[0].lower()}{message[1:]}"
+            ) from None
+        return self.model_copy(update={"payload": changed})
 
     @property
     def value_score(self) -> str:
@@ -192,6 +189,10 @@ class PushCampaign(_Campaign):
 
     kind: Literal["push"]
     payload: PushPayload
+    in_quiet_hours: Literal["drop", "defer", "send"] = Field(  # type: ignore[assignment]
+        default="drop",
+        description="drop: not sent; defer: sent when they end, unless it expires before; send: they do not hold.",
+    )
 
 
 class RerankCampaign(_Campaign):
@@ -202,60 +203,3 @@ class RerankCampaign(_Campaign):
 
 
 Campaign = CouponCampaign | PushCampaign | RerankCampaign
-
-
-class Policy(Section):
-    """Everything that marketing sets. `Policy.model_json_schema()` lets an editor complete the YAML."""
-
-    name: str = Field(min_length=1, description="Key on the topic policies; a worker follows one name.")
-    kill_switch: bool = Field(
-        default=False, description="true: nothing is sent to anybody, decisions are still logged."
-    )
-    holdout: Holdout
-    consent: Consent = Consent()
-    frequency_caps: list[FrequencyCap] = Field(
-        default=[], description="All of them hold, over all campaigns."
-    )
-    campaigns: list[Annotated[Campaign, Field(discriminator="kind")]] = Field(default=[])
-
-    @field_validator("campaigns")
-    @classmethod
-    def _distinct(cls, campaigns: list[Campaign]) -> list[Campaign]:
-        ids = [campaign.id for campaign in campaigns]
-        for name in ids:
-            if ids.count(name) > 1:
-                raise ValueError(
-                    f"the id '{name}' is used {ids.count(name)} times; give each campaign its own"
-                )
-        return campaigns
-
-    @property
-    def version(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical document; comments and key order do not count."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-    def to_yaml(self) -> str:
-        """The whole document with every default written out; `parse` gives an equal policy back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-    def row(self, published_at: int, document: str | None = None) -> dict[str, Any]:
-        """The record for topic `policies`; `document`: the marketer's own text, to keep its comments."""
-        text = self.to_yaml() if document is None else document
-        return {"name": self.name, "version": self.version, "document": text, "published_at": published_at}
-
-
-def unknown_scores(policy: Policy, tasks: Sequence[str]) -> Iterator[tuple[Where, str]]:
-    """(path, message) of each score that the policy names and a release with these tasks does not have."""
-    for at, campaign in enumerate(policy.campaigns):
-        if campaign.trigger.score not in tasks:
-            score = campaign.trigger.score
-            yield ("campaigns", at, "trigger", "score"), f"unknown score '{score}'; {_closest(score, tasks)}"
-        if campaign.value.score is not None and campaign.value.score not in tasks:
-            score = campaign.value.score
-            yield ("campaigns", at, "value", "score"), f"unknown score '{score}'; {_closest(score, tasks)}"
-
-
-def _closest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return (f"did you mean '{near[0]}'? Known: " if near else "known: ") + ", ".join(known)
