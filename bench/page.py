@@ -102,6 +102,12 @@ of one event per shopper, heads included, on one core, the least of five rounds 
 [The frontier](frontier.svg) as a plot. `pruned`: units that little is made of are taken out; `from teacher`: learnt from
 the scores of the 128/64 network beside what happened.
 """,
+    "uplift": """
+Whom an e-mail changes, on a real randomised trial (Hillstrom): an arm against no e-mail, learnt from one half and judged
+on the other, 20 times; `_sd` is that of one halving. **Qini** is 0 for chance and 1 for the best order there is; `uplift`
+is what the e-mail does to the best 10 or 30 % by each learner. `chosen`: the one that folds of the learning half spoke
+for, which alone stands to the bars.
+""",
     "training": """
 Events per second of CPU on one core. **gru4rec**: YooChoose clicks, our GRU4Rec beside its official PyTorch code, which
 is not part of this repository (`GRU4REC=folder make bench-training`): the same sessions, 100 units, tied item vectors,

@@ -23,9 +23,10 @@ TREES_FILE = "trees.txt"  # LightGBM's own text
 
 @dataclass
 class Boosting:
-    """objective: binary P(label); poisson and tweedie the expected count or amount; l1 its median, which has the least MAE."""
+    """objective: binary P(label); poisson and tweedie the expected count or amount; l1 its median, which has the least MAE;
+    l2 the mean of numbers of either sign."""
 
-    objective: Literal["binary", "poisson", "tweedie", "l1"] = "binary"
+    objective: Literal["binary", "poisson", "tweedie", "l1", "l2"] = "binary"
     forest: bool = (
         False  # trees side by side, each the mean in its leaves of its own sample of the rows; not of l1
     )
@@ -54,12 +55,12 @@ class Boosting:
         """See TableModel. Rows of one group are held out together."""
         import lightgbm
 
-        rows, wanted = table.checked_training(inputs, labels, amounts=self.objective != "binary")
+        rows, wanted = self._checked(inputs, labels)
         weights = table.class_weights(wanted, self.balanced)
         count = self.trees
         if self.held_out and not self.forest:
             apart = table.held_out(len(rows), self.held_out, seed, groups)
-            table.checked_training(rows[~apart], wanted[~apart], amounts=self.objective != "binary")
+            self._checked(rows[~apart], wanted[~apart])
             if not apart.any():
                 raise ValueError(
                     f"{len(rows)} rows are too few to hold {self.held_out:g} of them out: held_out=0"
@@ -84,7 +85,7 @@ class Boosting:
         found = np.asarray(self._trees.predict(rows, num_threads=1), np.float64)
         if self.forest and self.objective == "binary":
             return np.clip(found, 0.0, 1.0)
-        return np.maximum(found, 0.0)
+        return found if self.objective == "l2" else np.maximum(found, 0.0)
 
     def importance(self) -> npt.NDArray[np.float64]:
         """Share (F,) of each column in the gain of all splits."""
@@ -113,6 +114,11 @@ class Boosting:
         made = cls(**card["settings"])
         made._trees = lightgbm.Booster(model_str=text.decode())
         return made
+
+    def _checked(self, inputs: Array, labels: Array) -> tuple[table.Doubles, table.Doubles]:
+        return table.checked_training(
+            inputs, labels, amounts=self.objective != "binary", signed=self.objective == "l2"
+        )
 
     def _parameters(self, seed: int) -> dict[str, Any]:
         # The leaf of a forest's tree is to hold the mean of its labels. LightGBM's own forest of classes averages one Newton

@@ -12,6 +12,7 @@ from models.families.interface import TableModel
 
 KINDS = {
     "logistic": "models.families.logistic:Logistic",
+    "ridge": "models.families.ridge:Ridge",
     "svm": "models.families.svm:Svm",
     "boosting": "models.families.boosting:Boosting",
     "dnn": "models.families.dnn:Dnn",

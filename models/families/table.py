@@ -37,8 +37,10 @@ def checked(inputs: Array, columns: int | None = None) -> Doubles:
     return table
 
 
-def checked_training(inputs: Array, labels: Array, amounts: bool = False) -> tuple[Doubles, Doubles]:
-    """A table (N, F) and its labels (N,), fit to learn from.
+def checked_training(
+    inputs: Array, labels: Array, amounts: bool = False, signed: bool = False
+) -> tuple[Doubles, Doubles]:
+    """A table (N, F) and its labels (N,), fit to learn from. signed: of a model of any numbers.
 
     Raises ValueError, with the mend, for no rows or columns, labels of another length, NaN labels, labels that are not
     0 or 1 or all the same, and, of a model of amounts, labels below 0.
@@ -52,6 +54,10 @@ def checked_training(inputs: Array, labels: Array, amounts: bool = False) -> tup
         raise ValueError(
             f"labels: {int(np.isnan(wanted).sum())} are NaN; leave rows out whose label is not known"
         )
+    if signed:
+        if np.isinf(wanted).any():
+            raise ValueError("labels: inf is no amount; cut off what is larger than can be")
+        return table, wanted
     if amounts:
         if wanted.min() < 0:
             raise ValueError(f"labels: {wanted.min():g} is below 0; amounts and counts are 0 or more")
