@@ -153,3 +153,21 @@ def test_row_2_nothing_within_the_cooldown_after_a_purchase_known_by_then(
         bought = events[decision.event_id].bought
         if bought is not None and window:
             assert decision.event_time >= NOON + bought * HOUR + window * HOUR
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, 90), min_size=2, max_size=12), st.sampled_from(["cap", "kind"]), cuts)
+def test_rows_1_to_3_what_waits_for_the_morning_counts_in_the_morning(
+    hours: list[int], rule: str, cut: set[int]
+) -> None:
+    by_cap = rule == "cap"
+    source: dict[str, Any] = document(
+        quiet_hours=[{"from": "21:00", "until": "08:00"}],
+        frequency_caps=[{"count": 1, "hours": 13, "kinds": ["push"]}] if by_cap else [],
+        kind_cooldowns={} if by_cap else {"push": 13},
+    )
+    push = source["campaigns"][1]
+    source["campaigns"] = [{**push, "cooldown_hours": 0, "in_quiet_hours": "defer"}]
+    log = [Event(buy_7d=0.1, hour=hour) for hour in hours]
+    times = sorted(out(decision) for decision in sent(walk(log, compiled(source), cut)[0]))
+    assert all(later - earlier >= 13 * HOUR for earlier, later in itertools.pairwise(times))
