@@ -2,7 +2,7 @@
 
 What a model learns from decides which of the three interfaces it has (interface.py):
 
-    TableModel   rows of numbers ─► P(label)          logistic, ridge, svm, boosting, dnn, ensemble, calibrated, parted
+    TableModel   rows of numbers ─► P(label)          logistic, svm, ridge, boosting, dnn, ensemble, calibrated, parted
     Ranker       item sessions ─► a score per item    popularity, markov, vsknn, gru4rec, sasrec, blend
     Trunk        a shopper's events ─► what the heads of IntentNetwork read (network.py)
                                                       lstm, gru, rnn, tcn, transformer

@@ -12,8 +12,8 @@ from models.families.interface import TableModel
 
 KINDS = {
     "logistic": "models.families.logistic:Logistic",
-    "ridge": "models.families.ridge:Ridge",
     "svm": "models.families.svm:Svm",
+    "ridge": "models.families.ridge:Ridge",
     "boosting": "models.families.boosting:Boosting",
     "dnn": "models.families.dnn:Dnn",
     "averaged": "models.families.ensemble:Averaged",
