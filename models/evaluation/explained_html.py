@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from models.evaluation import markup, plots
-from models.explain.explained import Explained
+
+if TYPE_CHECKING:
+    from models.explain.explained import Explained
 
 
 def section(found: Explained, drawn: bool) -> str:

@@ -1,11 +1,13 @@
 """The result of an evaluation: typed, as JSON for a release, as tables for a terminal, and as a page with its JSON."""
 
+from __future__ import annotations
+
 import json
 import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -13,8 +15,10 @@ from models.evaluation import tables
 from models.evaluation.asked import NotAsked
 from models.evaluation.judged import AmountComparison, Comparison, HitComparison, TypesComparison
 from models.evaluation.leakage import Check
-from models.explain.explained import Explained
 from models.replay.source import Interval, SourceProblem, iso
+
+if TYPE_CHECKING:
+    from models.explain.explained import Explained
 
 PAGE, DATA = "report.html", "report.json"
 

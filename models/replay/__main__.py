@@ -16,7 +16,6 @@ from models.replay import drift, explain, retrain, search
 from models.replay.backfill import backfill
 from models.replay.dataset import Sequences
 from models.replay.evidence import permit
-from models.replay.explained import explained
 from models.replay.given import job_of
 from models.replay.job import Job, sample
 from models.replay.options import parser
@@ -125,6 +124,8 @@ def _evaluated(given: argparse.Namespace, settings: Settings, job: Job, sequence
     report = job.evaluate(sequences, of)[0]
     if given.explain is None:
         return report
+    from models.replay.explained import explained
+
     found = explained(sequences, of, given.explain, report.fitted_on, report.scored, job.seed)
     return replace(report, explained=found)
 

@@ -48,8 +48,8 @@ def test_a_step_is_that_of_the_network_of_training(layers: int) -> None:
     ids[::5, 1] = 0
     with torch.inference_mode():
         wanted, got = network.step(ids, dense, hidden), serving.step(ids, dense, hidden)
-    for one, other in zip(got, wanted, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    for one, other in zip(got, wanted, strict=True):  # a mean over a memory of little weight is large
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("device", DEVICES)
