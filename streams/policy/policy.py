@@ -63,13 +63,13 @@ class Policy(Section):
 
         Comments, key order and defaults written out do not count, so that a version stays when settings are added.
         """
-        said = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        said = self.model_dump(mode="json", exclude_defaults=True)
         canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def written(self) -> dict[str, Any]:
         """The document as plain data, every default written out."""
-        return self.model_dump(mode="json", by_alias=True)
+        return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
         """The whole document with every default written out; `parse` gives an equal policy back."""

@@ -20,7 +20,9 @@ Where = tuple[int | str, ...]
 class Section(BaseModel):
     """Base of every part: nothing unknown, nothing coerced ("0.3" is no number), all finite, all frozen."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 def closest(word: str, known: Sequence[str]) -> str:
