@@ -19,11 +19,7 @@ from models.survival import SURVIVAL_DAYS
 Weights = dict[str, npt.NDArray[Any]]
 
 TYPES = len(EVENT_TYPES)
-HABIT_RATES = (
-    0.3,
-    0.03,
-    0.003,
-)  # share of the newest event in running shares: they reach back 3, 30, 300 events
+HABIT_RATES = (0.3, 0.03, 0.003)  # share of the newest event in running shares: they reach back 3, 30, 300
 HABIT_PRIOR = 0.5  # times that every type counts as seen beforehand (Krichevsky & Trofimov 1981)
 HABIT_SCALE = 3.0  # what logarithms of shares are divided by, to be inputs of some -2 … 0
 SEEN = 4  # how often and how lately: item, category
@@ -36,7 +32,7 @@ LEAST_WEIGHT = 1e-6  # of a memory; below it nothing was remembered yet
 class Architecture:
     """Sizes of an IntentNetwork. Weights are named as torch names them (see `models.network`)."""
 
-    trunk: str = "lstm"  # what carries the state, one of trunks.TYPES
+    trunk: str = "lstm"  # what carries the state, one of trunks.KINDS
     sizes: tuple[int, ...] = (64, 64)  # units of its layers, from below
     kernel: int = 3  # events that a tcn's layer looks at
     window: int = 32  # events before the newest that a transformer looks at

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -156,11 +155,6 @@ def _variants(campaign: Campaign) -> list[Variant]:
     if experiment is None:
         return [Variant(campaign)]
     return [
-        Variant(changed(campaign, arm.payload, arm.name), arm.name, arm.share / 100, arm.nothing)
+        Variant(campaign.in_arm(arm.payload, arm.name), arm.name, arm.share / 100, arm.nothing)
         for arm in experiment.arms
     ]
-
-
-def changed(campaign: Campaign, payload: dict[str, Any], arm: str) -> Campaign:
-    """The campaign with these fields of its payload exchanged."""
-    return campaign.in_arm(payload, arm) if payload else campaign

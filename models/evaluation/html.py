@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
@@ -223,32 +223,36 @@ def _amounts(found: Sequence[AmountComparison]) -> str:
         rows.append(
             markup.row(f"{one.asked.title} ({len(one.asked.came):,} rows, in {one.asked.unit})", [""] * 3)
         )
-        for name, errors in one.predictors.items():
-            ranges = one.intervals[name]
-            cells = [markup.cell(getattr(errors, of), ranges.get(of)) for of in names]
-            rows.append(markup.row(TITLES[name], cells, "model" if name == MODEL else ""))
-        for to, leads in one.differences.items():
-            rows.append(
-                markup.row(f"model − {TITLES[to]}", [markup.lead(of, leads.get(of)) for of in names], "lead")
-            )
+        rows += _beside(one, names, TITLES.__getitem__)
     return f'<section id="amounts"><h2>Amounts</h2>{markup.table(("", "MAE", "RMSE", "MSE"), rows)}</section>'
+
+
+def _beside(
+    one: AmountComparison | HitComparison | TypesComparison,
+    figures: Iterable[str],
+    called: Callable[[str], str],
+) -> list[str]:
+    """A row per predictor with its figures, then one per predictor that the model stands against."""
+    figures = tuple(figures)
+    rows = [
+        markup.row(
+            called(name),
+            [markup.cell(getattr(found, of), one.intervals[name].get(of)) for of in figures],
+            "model" if name == MODEL else "",
+        )
+        for name, found in one.predictors.items()
+    ]
+    leads = [
+        markup.row(f"model − {called(to)}", [markup.lead(of, found.get(of)) for of in figures], "lead")
+        for to, found in one.differences.items()
+    ]
+    return rows + leads
 
 
 def _names(one: HitComparison | None) -> str:
     if one is None:
         return ""
-    rows = [
-        markup.row(
-            one.asked.called(name),
-            [markup.cell(getattr(found, of), one.intervals[name].get(of)) for of in HITS],
-            "model" if name == MODEL else "",
-        )
-        for name, found in one.predictors.items()
-    ]
-    rows += [
-        markup.row(f"model − {one.asked.called(to)}", [markup.lead(of, leads.get(of)) for of in HITS], "lead")
-        for to, leads in one.differences.items()
-    ]
+    rows = _beside(one, HITS, one.asked.called)
     heads = ("", *HITS.values())
     about = f'<p class="dim">{one.model.rows:,} rows, k = {one.model.k}.</p>'
     return f'<section id="next-category"><h2>{escape(one.asked.title)}</h2>{about}{markup.table(heads, rows)}</section>'
@@ -257,18 +261,7 @@ def _names(one: HitComparison | None) -> str:
 def _types(one: TypesComparison | None) -> str:
     if one is None:
         return ""
-    rows = [
-        markup.row(
-            TITLES[name],
-            [markup.cell(getattr(found, of), one.intervals[name].get(of)) for of in TYPES],
-            "model" if name == MODEL else "",
-        )
-        for name, found in one.predictors.items()
-    ]
-    rows += [
-        markup.row(f"model − {TITLES[to]}", [markup.lead(of, leads.get(of)) for of in TYPES], "lead")
-        for to, leads in one.differences.items()
-    ]
+    rows = _beside(one, TYPES, TITLES.__getitem__)
     kinds, counts = one.confusion()
     confusion = [
         markup.row(kind, [f"{count:,}" for count in row]) for kind, row in zip(kinds, counts, strict=True)
