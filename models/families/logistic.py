@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from models.families import table
+from models.families.linear import Linear
 from models.families.table import Array, Standard
 
 KIND = "logistic"
 
 
 @dataclass
-class Logistic:
+class Logistic(Linear):
     """P(label) = sigmoid(weights · standardised row + bias)."""
 
+    KIND: ClassVar[str] = KIND
     penalty: Literal["l1", "l2"] = "l2"
     strength: float = 1.0  # of the penalty, per sum of squares or of absolute weights; scikit-learn's 1 / C
     balanced: bool = False  # both classes weigh as much; probabilities then want calibration (calibrated.py)
     log: bool = False  # of the inputs, see Standard
-    _standard: Standard = field(init=False, repr=False)
-    _weights: npt.NDArray[np.float64] = field(init=False, repr=False)
-    _bias: float = field(init=False, repr=False)
 
     def fit(self, inputs: Array, labels: Array, seed: int = 0, groups: Array | None = None) -> Self:
         """See TableModel."""
@@ -47,17 +45,4 @@ class Logistic:
 
     def predict(self, inputs: Array) -> npt.NDArray[np.float64]:
         """P(label) (N,) of inputs (N, F)."""
-        rows = self._standard(table.checked(inputs, len(self._standard.mean)))
-        return table.sigmoid(rows @ self._weights + self._bias)
-
-    def export(self, folder: Path) -> None:
-        arrays = {**self._standard.arrays(), "weights": self._weights, "bias": np.array([self._bias])}
-        table.write(folder, KIND, {"settings": table.settings(self)}, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        card, arrays = table.read(folder, KIND)
-        made = cls(**card["settings"])
-        made._standard = Standard.read(arrays, made.log)
-        made._weights, made._bias = arrays["weights"], float(arrays["bias"][0])
-        return made
+        return table.sigmoid(self.line(inputs))

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from models.families import table
+from models.families.linear import Linear
 from models.families.table import Array, Standard
 
 KIND = "ridge"
 
 
 @dataclass
-class Ridge:
+class Ridge(Linear):
     """Least Σ (label - weights · standardised row - bias)² + strength · Σ weights²."""
 
+    KIND: ClassVar[str] = KIND
     strength: float = 1.0
     log: bool = False  # of the inputs, see Standard
-    _standard: Standard = field(init=False, repr=False)
-    _weights: npt.NDArray[np.float64] = field(init=False, repr=False)
-    _bias: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.strength > 0:
@@ -43,17 +41,4 @@ class Ridge:
 
     def predict(self, inputs: Array) -> npt.NDArray[np.float64]:
         """Expected label (N,) of inputs (N, F)."""
-        rows = self._standard(table.checked(inputs, len(self._standard.mean)))
-        return np.asarray(rows @ self._weights + self._bias)
-
-    def export(self, folder: Path) -> None:
-        arrays = {**self._standard.arrays(), "weights": self._weights, "bias": np.array([self._bias])}
-        table.write(folder, KIND, {"settings": table.settings(self)}, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        card, arrays = table.read(folder, KIND)
-        made = cls(**card["settings"])
-        made._standard = Standard.read(arrays, made.log)
-        made._weights, made._bias = arrays["weights"], float(arrays["bias"][0])
-        return made
+        return self.line(inputs)
