@@ -152,20 +152,19 @@ class Past:
 
     def before(self, user: Array, time: npt.NDArray[np.int64], span: int) -> Doubles:
         """Purchases and spend (N, 2) in the `span` ms up to each (user, time); its own moment is not in it."""
-        order = np.lexsort((self.time, self.user))
-        known, when = self.user[order], self.time[order]
-        sums = np.vstack(
-            [np.zeros(2), np.cumsum(np.column_stack([np.ones(len(order)), self.amount[order]]), axis=0)]
+        if not len(self.user):
+            return np.zeros((len(user), 2))
+        names, whose = np.unique(self.user, return_inverse=True)
+        least = int(self.time.min())
+        width = max(int(self.time.max()), int(np.max(time, initial=least))) - least + 2
+        place = whose * width + (self.time - least)
+        order = np.argsort(place, kind="stable")
+        bought = np.column_stack([np.ones(len(order)), self.amount[order]])
+        sums = np.vstack([np.zeros(2), np.cumsum(bought, axis=0)])
+        at = np.minimum(np.searchsorted(names, user), len(names) - 1)
+        known = names[at] == user
+        first, last = (
+            np.searchsorted(place[order], at * width + np.clip(moment - least, 0, width - 1))
+            for moment in (time - span, time)
         )
-        names, starts = np.unique(known, return_index=True)
-        ends = np.append(starts[1:], len(known))
-        found = np.zeros((len(user), 2))
-        at = np.searchsorted(names, user)
-        for row in np.flatnonzero(
-            (at < len(names)) & (names[np.minimum(at, max(len(names) - 1, 0))] == user) if len(names) else []
-        ):
-            low, high = starts[at[row]], ends[at[row]]
-            first = low + np.searchsorted(when[low:high], time[row] - span)
-            last = low + np.searchsorted(when[low:high], time[row])
-            found[row] = sums[last] - sums[first]
-        return found
+        return np.asarray(np.where(known[:, None], sums[last] - sums[first], 0.0))

@@ -17,7 +17,6 @@ from models.replay.source import iso
 WORDS = {
     "sure": "sure: it holds however often somebody looks",
     "likely": "likely: it holds if this was the day planned for looking",
-    "open": "open: chance alone could have made it",
 }
 REASONS = {
     "emitted": "sent",
@@ -81,13 +80,19 @@ def _sentence(one: Comparison) -> str:
     figure = one.figure("margin")
     total, interval = figure.total, figure.total_interval
     assert total is not None
-    verb = "brought" if total >= 0 else "cost"
-    between = f" (95 %: {_money(interval.low)} to {_money(interval.high)})" if interval else ""
-    return (
-        f'<p class="big">Campaigns {verb} <b>{_money(abs(total))}</b> of margin{between}, after the cost of coupons and '
-        f"messages: {_money(figure.best.value, True)} for each of {one.shoppers[one.treated]:,} shoppers who could have been "
-        f"reached, {one.sent:.0%} of whom were sent something. {WORDS[figure.verdict].capitalize()}.</p>"
+    between = (
+        f" (95 %: {_whole(figure, interval.low)} to {_whole(figure, interval.high)})" if interval else ""
     )
+    amount = f"<b>{_whole(figure, total)}</b> of margin{between}, after the cost of coupons and messages"
+    who = (
+        f"{_money(figure.best.value, True)} for each of {one.shoppers[one.treated]:,} shoppers who could have been reached, "
+        f"{one.sent:.0%} of whom were sent something"
+    )
+    if figure.verdict == "open":
+        said = f"Whether campaigns brought anything cannot be told yet. The best guess is {amount}: {who}."
+    else:
+        said = f"Campaigns {'brought' if total >= 0 else 'cost'} {amount}: {who}. This is {WORDS[figure.verdict]}."
+    return f'<p class="big">{said}</p>'
 
 
 def _glance(report: Report, drawn: bool) -> str:
@@ -125,7 +130,7 @@ def _glance(report: Report, drawn: bool) -> str:
 def _comparison(one: Comparison, drawn: bool) -> str:
     rows = []
     for figure in one.figures:
-        cut = "" if figure.cut is None else f"{figure.cut:.0%}"
+        cut = "" if figure.cut is None else f"{max(figure.cut, 0.0):.0%}"
         cells = [
             _value(figure, figure.plain.treated),
             _value(figure, figure.plain.control),
@@ -274,7 +279,7 @@ def _total(figure: Figure) -> str:
 
 
 def _whole(figure: Figure, value: float) -> str:
-    return _money(value, True) if figure.metric.unit == "money" else f"{value:+,.0f}"
+    return _money(value, True) if figure.metric.unit == "money" and abs(value) < 100 else f"{value:+,.0f}"
 
 
 def _day(time: int) -> str:

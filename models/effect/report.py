@@ -23,11 +23,13 @@ BEFORE_DAYS = 28.0  # four whole weeks: each weekday counts as often
 
 @dataclass(frozen=True)
 class Spend:
-    """A campaign's messages, what its redeemed coupons and its messages cost so far, and its budget where it has one."""
+    """What a campaign sent, what its redeemed coupons and its messages cost so far; what was expected to be spent, which a
+    budget counts, and the budget of the interval where there is one."""
 
     sent: int
     redeemed: float
     messages: float
+    expected: float
     budget: float | None
 
     @property
@@ -87,13 +89,11 @@ def judge(
     margin_share: float | None = None,
     past: Past | None = None,
     days: float = BEFORE_DAYS,
-    budgets: Mapping[str, float] | None = None,
-    costs: Mapping[str, float] | None = None,
-    own_coupons: Mapping[str, float] | None = None,
+    spent: Mapping[str, Spend] | None = None,
 ) -> Report:
     """The report on decisions of the interval. margin_share: of revenue, where purchases tell no margin; None: all of it.
 
-    past: purchases, also of the `days` before. budgets, costs of messages, own_coupons redeemed: money by campaign.
+    past: purchases, also of the `days` before. spent: by campaign.
     """
     share, notes = (1.0 if margin_share is None else margin_share), _notes(decisions, margin_share, past)
     names = sorted({str(name) for name in decisions.campaign})
@@ -119,17 +119,8 @@ def judge(
         name: dict(Counter(decisions.reason[decisions.campaign == name].tolist()).most_common())
         for name in names
     }
-    spend = {
-        name: Spend(
-            reasons[name].get("emitted", 0),
-            float((own_coupons or {}).get(name, 0.0)),
-            float((costs or {}).get(name, 0.0)),
-            (budgets or {}).get(name),
-        )
-        for name in names
-    }
     return Report(
-        interval, len(decisions), overall, tuple(campaigns), tuple(arms), reasons, spend, tuple(notes)
+        interval, len(decisions), overall, tuple(campaigns), tuple(arms), reasons, spent or {}, tuple(notes)
     )
 
 
