@@ -31,7 +31,7 @@ from models.shop.population import (
     Seen,
 )
 
-BEFORE = 28  # days on which nobody is sent anything, ahead of the first
+BEFORE = 56  # days on which nobody is sent anything, ahead of the first
 HABIT = 0.75  # of a need, from a day to the next
 NEED = 0.9  # deviation of needs, log-odds
 SPREAD = 0.4  # deviation of the log of an order's revenue

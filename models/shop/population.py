@@ -25,7 +25,7 @@ NOTHING, PUSH, RERANK = (ACTIONS.index(name) for name in ("nothing", "push", "re
 COUPON_VALUE = np.array([0.0, 2.0, 5.0, 10.0, 0.0, 0.0])  # money off, by action
 CONTACT_COST = np.array([0.0, 0.02, 0.02, 0.02, 0.02, 0.0])  # of sending, by action
 REACHES = np.array([False, True, True, True, True, False])  # needs a subscriber, tires and irritates
-MARGIN_SHARE = 0.35  # of revenue, before coupons
+MARGIN_SHARE = 0.4  # of revenue, before coupons
 MORE_ORDERS = 0.08  # expected further orders of a day that has one
 WEAR = 0.6  # of a response, by each recent contact
 RECOVERY = 0.8  # of fatigue, from a day to the next
@@ -54,7 +54,7 @@ class Population:
         if count < 1:
             raise ValueError(f"shoppers: {count}; draw one at least")
         rng = np.random.default_rng((seed, 1))
-        sensitivity = 0.85 * rng.gamma(0.9, 1.0, count)
+        sensitivity = 1.8 * rng.gamma(0.8, 1.0, count)
         intent = rng.normal(-4.3, 1.3, count)
         openness = rng.normal(0.25, 0.5, count)
         annoyance = 0.3 * rng.gamma(0.7, 1.0, count) * np.exp(-0.6 * openness)
@@ -62,9 +62,9 @@ class Population:
             intent=intent,
             sensitivity=sensitivity,
             openness=openness,
-            guidance=rng.normal(0.08, 0.25, count),
+            guidance=rng.normal(0.03, 0.18, count),
             annoyance=annoyance,
-            redeems=sigmoid(0.2 + 0.9 * sensitivity),
+            redeems=sigmoid(-0.2 + 0.9 * sensitivity),
             basket=38.0 * np.exp(rng.normal(0.0, 0.45, count)),
             swing=rng.uniform(0.1, 0.8, count),
             weekday=rng.normal(5.5, 1.2, count) % 7.0,
@@ -125,15 +125,15 @@ class Seen:
         rng = np.random.default_rng((seed, 2))
         count = len(population)
         shares = (  # of things seen, of messages, of visits
-            rng.binomial(40, sigmoid(1.6 * (population.sensitivity - 1.0))) / 40,
-            rng.binomial(40, sigmoid(-0.3 + 1.8 * population.openness)) / 40,
-            rng.binomial(40, sigmoid(-2.2 + 3.0 * np.minimum(population.annoyance, 1.0))) / 40,
-            rng.binomial(80, sigmoid(-3.0 * population.guidance)) / 80,
+            rng.binomial(120, sigmoid(1.2 * (population.sensitivity - 1.4))) / 120,
+            rng.binomial(120, sigmoid(-0.3 + 1.8 * population.openness)) / 120,
+            rng.binomial(120, sigmoid(-2.2 + 3.0 * np.minimum(population.annoyance, 1.0))) / 120,
+            rng.binomial(240, sigmoid(-4.0 * population.guidance)) / 240,
         )
         looked = 38.0 * np.exp(
             np.log(population.basket / 38.0) + rng.normal(0, 0.3, count)
         )  # prices looked at
-        basket = (3.0 * looked + spend) / (3.0 + orders)
+        basket = (6.0 * looked + spend) / (6.0 + orders)
         self.table: Doubles = np.column_stack([np.log1p(orders), np.log(basket), *shares])  # (N, 6)
         self._population = population
 
