@@ -123,8 +123,11 @@ class Panel:
         chances = self.population.chances(self.day, self._need, self.fatigue)
         return expected(self.population, chances, self.population.leaves(self.fatigue))
 
-    def step(self, actions: Array) -> Outcomes:
-        """The day passes under actions (N,), indices in ACTIONS. Raises ValueError for one that was not allowed."""
+    def come(self, actions: Array) -> Outcomes:
+        """What comes of actions (N,) today, without the day passing: a shopper's luck does not depend on other shoppers.
+
+        Raises ValueError for an action that is no index in ACTIONS, or was not allowed.
+        """
         chosen = _checked(actions, len(self.population))
         at = np.arange(len(chosen)), chosen
         refused = ~self.allowed()[at]
@@ -132,14 +135,17 @@ class Panel:
             raise ValueError(
                 f"actions: {int(refused.sum())} contacts of who unsubscribed or had one within {OFTEN} days; ask allowed()"
             )
-        rng = np.random.default_rng((self._seed, 4, self.day))
-        luck = rng.random((5, len(chosen)))
+        luck = np.random.default_rng((self._seed, 4, self.day)).random((5, len(chosen)))
         chance = self.population.chances(self.day, self._need, self.fatigue)[at]
-        found = drawn(self.population, chance, self.population.leaves(self.fatigue), chosen, luck)
+        return drawn(self.population, chance, self.population.leaves(self.fatigue), chosen, luck)
+
+    def step(self, actions: Array) -> Outcomes:
+        """`come`, and the day passes."""
+        chosen, found = np.asarray(actions), self.come(actions)
         self.subscribed &= found.unsubscribed == 0
         self.since = np.where(REACHES[chosen], 1, self.since + 1)
         self.fatigue = RECOVERY * (self.fatigue + REACHES[chosen])
-        self._need = _next_need(self._need, rng)
+        self._need = _next_need(self._need, np.random.default_rng((self._seed, 7, self.day)))
         self.day += 1
         return found
 

@@ -116,7 +116,7 @@ def season(days: Array) -> Doubles:
 
 
 class Seen:
-    """What a site knows of each shopper from the time before: counts, each informative and noisy."""
+    """What a site knows of each shopper from the time before, out of counts: informative and noisy. Shares are log-odds."""
 
     NAMES = ("orders", "basket", "discounted", "opened", "dismissed", "searched")
 
@@ -124,11 +124,11 @@ class Seen:
         """orders, spend: (N,), of the period before."""
         rng = np.random.default_rng((seed, 2))
         count = len(population)
-        shares = (  # of things seen, of messages, of visits
-            rng.binomial(120, sigmoid(1.2 * (population.sensitivity - 1.4))) / 120,
-            rng.binomial(120, sigmoid(-0.3 + 1.8 * population.openness)) / 120,
-            rng.binomial(120, sigmoid(-2.2 + 3.0 * np.minimum(population.annoyance, 1.0))) / 120,
-            rng.binomial(240, sigmoid(-4.0 * population.guidance)) / 240,
+        shares = (  # of things looked at, of messages twice, of visits
+            _log_odds(rng, 120, 1.2 * (population.sensitivity - 1.4)),
+            _log_odds(rng, 120, -0.3 + 1.8 * population.openness),
+            _log_odds(rng, 120, -2.2 + 3.0 * np.minimum(population.annoyance, 1.0)),
+            _log_odds(rng, 240, -4.0 * population.guidance),
         )
         looked = 38.0 * np.exp(
             np.log(population.basket / 38.0) + rng.normal(0, 0.3, count)
@@ -148,3 +148,9 @@ class Seen:
     def names(cls) -> tuple[str, ...]:
         """Of all columns."""
         return (*cls.NAMES, "pages", "weekday", "contacts", "contacts_squared")
+
+
+def _log_odds(rng: np.random.Generator, count: int, truth: Array) -> Doubles:
+    """Of a share that was seen in `count` draws, of true log-odds (N,)."""
+    yes = rng.binomial(count, sigmoid(truth))
+    return np.asarray(np.log((yes + 0.5) / (count - yes + 0.5)))
