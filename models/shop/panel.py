@@ -118,6 +118,10 @@ class Panel:
         reached = self.subscribed & (self.since >= OFTEN)
         return ~REACHES | reached[:, None]
 
+    def need(self) -> Doubles:
+        """What each shopper needs today (N,), log-odds. Only for judging."""
+        return self._need.copy()
+
     def truth(self) -> Outcomes:
         """Expected outcomes of today under each action (N, A). Only for oracles and for judging."""
         chances = self.population.chances(self.day, self._need, self.fatigue)
@@ -145,7 +149,7 @@ class Panel:
         self.subscribed &= found.unsubscribed == 0
         self.since = np.where(REACHES[chosen], 1, self.since + 1)
         self.fatigue = RECOVERY * (self.fatigue + REACHES[chosen])
-        self._need = _next_need(self._need, np.random.default_rng((self._seed, 7, self.day)))
+        self._need = next_need(self._need, np.random.default_rng((self._seed, 7, self.day)))
         self.day += 1
         return found
 
@@ -197,7 +201,7 @@ def run_trial(
         seen, subscribed = seen.plus(came), subscribed & (came.unsubscribed == 0)
         still = still * (1.0 - REACHES[acts] * leaves)
         fatigue = RECOVERY * (fatigue + REACHES[acts])
-        need = _next_need(need, rng)
+        need = next_need(need, rng)
     return TrialRun(arm, before.revenue, seen, both[0], both[1])
 
 
@@ -219,11 +223,11 @@ def _before(population: Population, seed: int) -> tuple[Outcomes, Doubles]:
     for day in range(-BEFORE, 0):
         chance = sigmoid(population.usual(day) + need)
         total = total.plus(drawn(population, chance, np.zeros(count), nothing, rng.random((5, count))))
-        need = _next_need(need, rng)
+        need = next_need(need, rng)
     return total, need
 
 
-def _next_need(need: Array, rng: np.random.Generator) -> Doubles:
+def next_need(need: Array, rng: np.random.Generator) -> Doubles:
     """A stationary AR(1) of deviation NEED."""
     return np.asarray(HABIT * need + NEED * np.sqrt(1 - HABIT**2) * rng.normal(size=len(need)))
 
