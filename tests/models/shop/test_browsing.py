@@ -24,11 +24,8 @@ def test_who_buys_has_one_purchase_of_the_revenue_at_the_end():
     bought = events[events["type"] == CODE["purchase"]]
     assert np.array_equal(bought["shopper"], np.flatnonzero(paid))
     assert (bought["price"] == 40.0).all()
-    last = np.maximum.reduceat(events["time"], np.searchsorted(events["session"], bought["session"]))
-    assert (
-        bought["time"] == [events["time"][events["session"] == one].max() for one in bought["session"]]
-    ).all()
-    assert len(last) == len(bought)
+    ends = {int(one): events["time"][events["session"] == one].max() for one in bought["session"]}
+    assert np.array_equal(bought["time"], list(ends.values()))
 
 
 def test_sessions_begin_when_they_should_and_go_on_in_time():
@@ -40,7 +37,7 @@ def test_sessions_begin_when_they_should_and_go_on_in_time():
 
 
 def test_one_seed_is_one_log():
-    assert np.array_equal(log(3)[3], log(3)[3])
+    assert log(3)[3].tobytes() == log(3)[3].tobytes()
     assert not np.array_equal(log(3)[3]["time"], log(4)[3]["time"])
 
 
