@@ -72,9 +72,9 @@ def growing(found: Growing, name: str) -> str:
             reach = max(abs(middle.low), abs(middle.high), abs(found.value[-1]))
             axes.set_ylim(-1.3 * reach, 1.3 * reach)
         axes.set(xscale="log", xlabel="shoppers so far", ylabel="per shopper", title="How it settled")
-        places = [one * 10**power for power in range(2, 9) for one in (1, 2, 5)]
-        shown = [place for place in places if shoppers[0] <= place <= shoppers[-1]]
-        axes.set_xticks(shown, [f"{place:,}" for place in shown], rotation=30)
+        places = [one * 10**power for power in range(2, 9) for one in (1, 3)]
+        shown = [int(shoppers[0]), *(place for place in places if 1.5 * shoppers[0] <= place <= shoppers[-1])]
+        axes.set_xticks(shown, [f"{place:,}" for place in shown])
         axes.minorticks_off()
 
     return svg(draw, f"{name}-growing", "Difference while shoppers came in")
