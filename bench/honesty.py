@@ -79,22 +79,18 @@ def played(seed: int, action: int) -> tuple[Comparison, dict[str, float]]:
 
 def covered(found: Sequence[tuple[Comparison, dict[str, float]]], name: str) -> dict[str, float]:
     """How often intervals of one figure held its truth."""
-    best, plain, anytime, errors, cuts = [], [], [], [], []
+    held: dict[str, list[bool]] = {"covers": [], "covers_without_cuped": [], "covers_at_every_look": []}
+    errors, cuts = [], []
     for comparison, true in found:
         figure, at = comparison.figure(name), true[name]
-        for into, interval in (
-            (best, figure.best.interval),
-            (plain, figure.plain.interval),
-            (anytime, figure.anytime),
-        ):
-            into.append(interval is not None and interval.low <= at <= interval.high)
+        intervals = (figure.best.interval, figure.plain.interval, figure.anytime)
+        for kept, interval in zip(held.values(), intervals, strict=True):
+            kept.append(interval is not None and interval.low <= at <= interval.high)
         errors.append((figure.best.value - at) / figure.best.error)
         cuts.append(figure.cut or 0.0)
     return {
         "true_effect": float(np.mean([true[name] for _, true in found])),
-        "covers": float(np.mean(best)),
-        "covers_without_cuped": float(np.mean(plain)),
-        "covers_at_every_look": float(np.mean(anytime)),
+        **{of: float(np.mean(kept)) for of, kept in held.items()},
         "noise_removed": float(np.mean(cuts)),
         "mean_error_in_se": float(np.mean(errors)),
     }
