@@ -224,7 +224,6 @@ def _method() -> str:
         "the share of the variance that this takes away. Revenue per order: delta method.",
         "“95 % at every look” holds however often this page is looked at (a confidence sequence); the narrower interval only "
         "for a look that was planned. Where the wider one leaves 0 out, an effect is sure; where only the narrower, likely.",
-        "With fewer than some hundred shoppers held out, intervals of amounts of money are too sure by a few per cent.",
         "“Who it works for” sorts shoppers by the value that was expected of acting, and shows what came; they should rise "
         "together. Where only a part was sent something, what came is that part of what acting does.",
     )
