@@ -46,6 +46,7 @@ from streams.decode import Decoder
 from streams.outcomes_changelog import PASSING, OutcomeProblem, latest
 
 POLL_RECORDS = 8_192
+RESTORED = 1_000  # rows decoded at a time
 WAIT_S = 0.5
 _HOUR, _DAY = 3_600_000, 86_400_000  # ms
 _CLAIM_COLUMNS = ["decision_id", "user_id", "event_time", "campaign", "kind", "reason", "arm", "cost"]
@@ -174,10 +175,10 @@ class Outcomes:
         found = Attribution(
             round(settings.outcome_late_hours * _HOUR), round(settings.outcome_known_days * _DAY)
         )
-        kept = latest(settings, self._topics.outcomes_changelog, number, self._newest)
-        for user, value in kept.items():
-            (row,) = self._codec["attribution"].decode_rows([value])
-            found.restore(user.decode(), shopper_of(row))
+        kept = [*latest(settings, self._topics.outcomes_changelog, number, self._newest).values()]
+        for first in range(0, len(kept), RESTORED):
+            for row in self._codec["attribution"].decode_rows(kept[first : first + RESTORED]):
+                found.restore(row["user_id"], shopper_of(row))
         return found
 
     def _is_done(self) -> bool:

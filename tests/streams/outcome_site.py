@@ -16,7 +16,7 @@ import sys
 from schemas.settings import Settings
 from streams import outcomes
 outcomes.POLL_RECORDS = int(sys.argv[1])
-outcomes.run(Settings.load(), until_end=True, instance="one")
+outcomes.run(Settings.load(), until_end=sys.argv[2] != "", instance=sys.argv[2])
 """
 PARTITIONS = 4
 
@@ -30,9 +30,9 @@ def shop(settings: Settings) -> Site:
     )
 
 
-def agent(settings: Settings, batch: int) -> subprocess.Popen[bytes]:
-    """An agent that takes so many records in a step, as a process."""
-    return subprocess.Popen([sys.executable, "-c", AGENT, str(batch)], env=environment(settings))
+def agent(settings: Settings, batch: int, name: str = "one") -> subprocess.Popen[bytes]:
+    """An agent that takes so many records in a step, as a process; one without a name goes on beyond the end."""
+    return subprocess.Popen([sys.executable, "-c", AGENT, str(batch), name], env=environment(settings))
 
 
 def user(number: int) -> str:

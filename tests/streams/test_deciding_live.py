@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.effect.assigned import NOT_ASSIGNED
+from streams.attribution import Attribution
+from streams.claims import Deed
 from streams.compiled import CompiledPolicy
 from tests.streams.decide_cases import compiled, document
-from tests.streams.live import CODECS, Partition, event, records, release
+from tests.streams.live import CODECS, START, Partition, event, records, release
 
 NIGHT = [{"from": "00:00", "until": "24:00"}]  # the whole day: a zone is then seen in the decision
 
@@ -55,6 +58,25 @@ def test_row_2_a_purchase_in_the_log_holds_back_what_comes_after_it(tmp_path: Pa
     partition.crash()
     partition.process(records([event(1, 80), click(1, 90), click(1, 60)], 5))  # the last one comes late
     assert [row["reason"] for row in decisions(partition)][4:] == ["after_purchase"] * 2
+
+
+def test_a_decision_tells_its_window_and_what_its_coupon_is_worth(tmp_path: Path, uri: str) -> None:
+    arms = [
+        {"name": "none", "share": 50, "nothing": True},
+        {"name": "three", "share": 50, "payload": {"value": 3.0}},
+    ]
+    chosen = policy(attribution_hours=36, experiment={"salt": "s", "arms": arms})
+    partition = Partition(tmp_path, uri, policy=chosen)
+    partition.process(records([click(user, user) for user in range(30)]))
+    rows = decisions(partition)
+    assert {row["attribution_hours"] for row in rows} == {36.0}
+    assert {(row["reason"], row["coupon_value"]) for row in rows} >= {("emitted", 3.0), ("control", 0.0)}
+    found = Attribution(0, 0)
+    found.decide(rows)
+    found.do("user-1", Deed("e", "purchase", START + 60_000 + 1, 5.0))
+    told = {row["decision_id"]: row for row in found.advance(START + 48 * 3_600_000)}
+    assert set(told) == {row["decision_id"] for row in rows if row["reason"] not in NOT_ASSIGNED}
+    assert sum(row["revenue"] for row in told.values()) == 5.0
 
 
 def test_row_3_a_zone_told_by_any_event_is_kept_through_a_crash(tmp_path: Path, uri: str) -> None:

@@ -95,3 +95,44 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(settings: Settings)
     assert len(letters) == len(set(letters))
     assert sorted(letters) == sorted(row["value"] for row in other.read("dead_letter"))
     assert letters
+
+
+def test_of_two_agents_one_takes_over_what_the_other_left_in_the_middle(settings: Settings) -> None:
+    site = shop(settings.model_copy(update={"transaction_timeout_s": 10.0}))
+    decisions, events = made(1)
+    write(site.settings, "decision", decisions)
+    write(site.settings, "behavior_event", events[:700])
+    running = [agent(site.settings, 50, "") for _ in range(2)]
+    try:
+        site.wait(lambda: len(site.read("outcome")) > 20, "the first outcomes", 90)
+        running[0].kill()
+        running[0].wait()
+        write(site.settings, "behavior_event", events[700:])
+        newest = max(row["event_time"] for row in events)
+        for partition in range(4):  # time goes on everywhere, and every window closes
+            number, shopper = 9_000 + partition, 40 + partition
+            write(
+                site.settings,
+                "behavior_event",
+                [did(number, shopper, (newest - T0) / HOUR + 30, "page_view")],
+            )
+        named = {row["decision_id"] for row in decisions}
+        site.wait(lambda: set(last_words(site)) == named, "an outcome of every decision", 120)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    letters = [row["value"] for row in site.read("dead_letter")]
+    assert len(letters) == len(set(letters))
+    found = last_words(site)
+    worth = dict.fromkeys(named, 0.0)
+    for row in decisions:
+        within = (
+            event["price"]
+            for event in events
+            if event["event_type"] == "purchase"
+            and event["user_id"] == row["user_id"]
+            and row["event_time"] < event["event_time"] <= row["event_time"] + 24 * HOUR
+        )
+        worth[row["decision_id"]] = sum(within)
+    assert {name: row["revenue"] for name, row in found.items()} == worth
