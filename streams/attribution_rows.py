@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -129,11 +130,20 @@ def shopper_of(row: Mapping[str, Any]) -> Shopper:
 def _record_row(kept: Kept | None) -> dict[str, Any] | None:
     if kept is None:
         return None
-    return kept._asdict() | {"headers": [{"name": name, "value": value} for name, value in kept.headers]}
+    headers = [
+        {"name": name, "value": None if value is None else _text(value)} for name, value in kept.headers
+    ]
+    return kept._asdict() | {"value": _text(kept.value), "headers": headers}
 
 
 def _record_of(row: Mapping[str, Any] | None) -> Kept | None:
     if row is None:
         return None
-    headers = tuple((one["name"], one["value"]) for one in row["headers"])
-    return Kept(row["offset"], row["timestamp"], row["value"], headers)
+    headers = tuple(
+        (one["name"], None if one["value"] is None else b64decode(one["value"])) for one in row["headers"]
+    )
+    return Kept(row["offset"], row["timestamp"], b64decode(row["value"]), headers)
+
+
+def _text(value: bytes) -> str:
+    return b64encode(value).decode()

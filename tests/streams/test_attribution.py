@@ -43,7 +43,7 @@ def decision(
 def deed(
     name: str, kind: str, at: float, amount: float | None = None, of: str | None = None, **more: Any
 ) -> Deed:
-    record = Kept(7, 8, b"raw") if of is not None else None
+    record = Kept(7, 8, b"raw\xff", (("h", b"\xfe"), ("none", None))) if of is not None else None
     return Deed(name, kind, round(at * HOUR), amount, intervention_id=of, record=record, **more)
 
 
@@ -158,7 +158,7 @@ def test_what_names_an_intervention_that_was_not_published_is_refused_whole() ->
         ("bob", "d"): "no_such_coupon",
     }
     letter = dead(refused[0], "behavior-events", 3)
-    assert (letter.record.value, letter.record.offset, letter.record.partition) == (b"raw", 7, 3)
+    assert (letter.record.value, letter.record.offset, letter.record.partition) == (b"raw\xff", 7, 3)
     assert "'i-other'" in letter.message
     row = next(one for one in found.advance(25 * HOUR) if one["decision_id"] == "d2")
     assert (row["exposures"], row["redemptions"], row["coupon_cost"]) == (1, 0, 0.0)
