@@ -16,7 +16,11 @@ import numpy.typing as npt
 
 from models.families.table import Array, Doubles
 
-NOT_ASSIGNED = ("kill_switch", "no_consent", "bot")  # reasons asked before the hold-out: nothing was drawn
+# Reasons that come before the hold-out is asked, or without asking: nothing was drawn.
+NOT_ASSIGNED = ("kill_switch", "no_consent", "bot", "withdrawn")
+# Reasons that come once all rules were asked and the arm alone decides. What waits for its hour counts from then on, also
+# when a purchase calls it back: from a control arm nothing is called back.
+DRAWN = ("emitted", "deferred", "control")
 AMOUNTS = (
     "orders",
     "revenue",
@@ -93,7 +97,7 @@ def by_holdout(decisions: Decisions) -> Assigned:
 
 def by_arm(decisions: Decisions, campaign: str) -> Assigned:
     """Shoppers by the arms of the campaign's experiment; a decision without one counts for none."""
-    drawn = np.isin(decisions.reason, ("emitted", "control")) & (decisions.arm != "")
+    drawn = np.isin(decisions.reason, DRAWN) & (decisions.arm != "")
     rows = decisions[drawn & (decisions.campaign == campaign)]
     return _first(rows, rows.arm, rows.propensity)
 

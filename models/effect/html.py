@@ -35,7 +35,10 @@ REASONS = {
     "cooldown": "had one too recently",
     "after_purchase": "has just bought",
     "quiet_hours": "quiet hours",
-    "budget": "the budget was spent",
+    "budget": "the day's budget was spent",
+    "pacing": "the budget was kept for better ones or for later",
+    "deferred": "waits for its hour; told again when it comes",
+    "withdrawn": "the policy has no such campaign any more",
     "dry_run": "only tried, as the policy says",
 }
 STYLE = """

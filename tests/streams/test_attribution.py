@@ -99,7 +99,7 @@ def test_what_comes_too_late_changes_nothing_and_nothing_is_kept() -> None:
     assert found.advance(36 * HOUR) == []
 
 
-@pytest.mark.parametrize("reason", ["kill_switch", "no_consent", "bot"])
+@pytest.mark.parametrize("reason", ["kill_switch", "no_consent", "bot", "withdrawn"])
 def test_what_was_never_assigned_has_no_outcome(reason: str) -> None:
     found = join()
     found.decide([decision(reason=reason, intervention_id=None)])

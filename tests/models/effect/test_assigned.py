@@ -60,6 +60,18 @@ def test_arms_are_those_that_were_drawn_at_the_end_of_all_rules() -> None:
     assert control_arm(by_arm(rows, "other")) is None
 
 
+def test_a_message_that_waits_counts_in_its_arm_also_when_it_is_called_back() -> None:
+    rows = decisions(300)
+    arm = np.where(np.arange(300) % 2 == 0, "a", "none")
+    waits = replace(
+        rows, arm=arm, reason=np.where(arm == "a", "deferred", "control"), campaign=np.full(300, "c")
+    )
+    back = replace(waits, reason=np.full(300, "after_purchase"))[arm == "a"]
+    found = by_arm(joined(back, waits), "c")
+    assert found.counts == {"a": 150, "none": 150}
+    assert control_arm(found) == "none"
+
+
 def test_the_past_is_summed_up_to_each_shoppers_own_moment() -> None:
     rng = np.random.default_rng(0)
     user, time = rng.integers(0, 40, 2_000).astype(str), rng.integers(0, 50 * DAY, 2_000)
