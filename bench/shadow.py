@@ -50,7 +50,7 @@ class Side:
         self._pass = build_pass(settings, codecs)
         self._pass.use(champion, CompiledPolicy(policy_for(), champion.engine.tasks), challenger)
         self._shoppers = build(
-            settings, champion, codecs, Store(folder, 1 << 26, 1 << 24), settings.hot_rows, 0, 0
+            settings, 0, champion, codecs, Store(folder, 1 << 26, 1 << 24), settings.hot_rows, 0, 0
         )
         self._settings, self.challenger = settings, challenger
         self.seconds: Counter[str] = Counter()

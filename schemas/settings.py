@@ -240,6 +240,17 @@ class Settings(BaseSettings):
         "intent", min_length=1, description="Model whose promoted release is used; the key in model-releases."
     )
     policy_name: str = Field("default", min_length=1, description="Policy in force; the key in policies.")
+    timer_clock: Literal["wall", "events"] = Field(
+        "wall",
+        description="What makes time pass where no event comes, for pauses and messages that wait: wall for a live "
+        "site; events where old events are played, time then stands still with them.",
+    )
+    timer_lateness_s: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="Seconds that timers ring after their time, so that events on their way still count.",
+    )
 
     judged_task: Literal["buy_3d", "buy_7d", "buy_30d", "lapse_30d"] = Field(
         "buy_7d",

@@ -3,7 +3,7 @@
 Here is also what this is found from: the scored batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,9 @@ class Texts(Sequence[Any]):
 
     def __getitem__(self, row: Any) -> Any:
         return Texts(self._column[row]) if isinstance(row, slice) else self._column[row].as_py()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._column.to_pylist())
 
     def __len__(self) -> int:
         return len(self._column)
@@ -100,7 +103,7 @@ def find_candidates(scored: Scored, policy: CompiledPolicy) -> Candidates:
         rows.append(found)
         campaigns.append(np.full(len(found), at))
         scores.append(column[found].astype(np.float64))
-        values.append(value.margin_per_conversion * basis * value.lift - value.cost_per_contact)
+        values.append(value.expected(basis))
     if not rows:
         return Candidates(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0), np.empty(0))
     row = np.concatenate(rows)

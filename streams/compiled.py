@@ -64,6 +64,7 @@ class CompiledPolicy:
         self.version = policy.version
         self.tasks = tuple(tasks)
         self.campaigns: list[Campaign] = list(policy.campaigns)
+        self.by_id = {campaign.id: campaign for campaign in self.campaigns}
         self.types = np.zeros((len(self.campaigns), 256), np.bool_)
         for at, campaign in enumerate(self.campaigns):
             self.types[at, [EVENT_TYPES.index(name) for name in campaign.trigger.event_types]] = True

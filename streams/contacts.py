@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from streams.budgets import Budgets
 from streams.policy import KINDS, PURPOSES
+from streams.timers import Timers
 
 CACHED = 65_536  # shoppers of a partition whose contacts are in memory
 FORGET = "erasure"
@@ -74,6 +76,10 @@ class Contact:
         kept = {one: word for one, word in self.consent.items() if name not in ("all", one.partition(":")[0])}
         return replace(self, consent={**kept, name: granted})
 
+    def without(self, intervention_id: str) -> "Contact":
+        """Before this intervention: the place it held in caps and cooldowns is free again."""
+        return replace(self, sent=tuple([one for one in self.sent if one.intervention_id != intervention_id]))
+
     def after(self, sent: Sent, reach: Callable[[Sent], int]) -> "Contact":
         """After an intervention; forgets what no rule can need any more.
 
@@ -118,8 +124,15 @@ class ContactBook:
     """
 
     def __init__(
-        self, codec: RowCodec, load: Callable[[list[str]], Sequence[bytes | None]], capacity: int = CACHED
+        self,
+        codec: RowCodec,
+        load: Callable[[list[str]], Sequence[bytes | None]],
+        capacity: int = CACHED,
+        timers: Timers | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
+        self.timers = Timers() if timers is None else timers
+        self.budgets = Budgets() if budgets is None else budgets
         self._codec = codec
         self._load = load
         self._capacity = capacity
@@ -159,6 +172,7 @@ class ContactBook:
         """Change the contact as its shopper told us to."""
         if said.channel == FORGET:
             self.put(said.user, Contact())
+            self.timers.forget(said.user)
         elif said.channel == ZONE:
             contact = self.get(said.user)
             if said.word != contact.time_zone:
@@ -199,6 +213,8 @@ class ContactBook:
         for user in self._changed:
             del self._batch[user]
         self._changed.clear()
+        self.timers.discard()
+        self.budgets.discard()
         self.end()
 
     def _read(self, users: list[str]) -> dict[str, Contact]:

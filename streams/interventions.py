@@ -33,7 +33,7 @@ class Moment:
     event_id: str
     prediction_id: str
     event_type: str
-    event_time: int  # ms
+    event_time: int  # ms; when a pause was over, where the campaign waits for one
     scores: dict[str, float]  # probability by task
     top: list[int]  # most likely next categories, best first
     top_scores: list[float]  # their probabilities
@@ -48,6 +48,7 @@ class Moment:
     purchased: int  # latest purchase, ms; 0: none
     latest: int  # newest event, ms; 0: none
     now: int | None  # clock, ms; None: event time alone counts
+    at: int  # ms, event time: when it is decided; after the event where a timer rang
 
     @property
     def next_categories(self) -> list[tuple[str, float]]:
@@ -146,7 +147,7 @@ def due(campaign: Campaign, moment: Moment) -> tuple[int, int]:
     if isinstance(payload, RerankPayload):
         return start, start + round(payload.expires_minutes * _MINUTE)
     delay = round(payload.send_after_minutes * _MINUTE) if isinstance(payload, PushPayload) else 0
-    return start + delay, start + round(payload.expires_hours * _HOUR)
+    return max(start + delay, moment.at), start + round(payload.expires_hours * _HOUR)
 
 
 def compose(
@@ -254,9 +255,8 @@ def _why(trigger: Trigger, moment: Moment) -> str:
     article = "an" if event[0] in "aeiou" else "a"
     score = moment.scores[trigger.score]
     on = _day(moment.event_time // _DAY)
-    return (
-        f"{_task_words(trigger.score)} {score:.2f} ({_bound_words(trigger)}) after {article} {event} on {on}"
-    )
+    pause = f" and {trigger.idle_minutes:g} quiet minutes" if trigger.idle_minutes else ""
+    return f"{_task_words(trigger.score)} {score:.2f} ({_bound_words(trigger)}) after {article} {event}{pause} on {on}"
 
 
 def _task_words(task: str) -> str:

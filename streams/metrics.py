@@ -16,6 +16,7 @@ REDONE = Counter(
 PREDICTIONS = Counter("intentflow_predictions_total", "Predictions published")
 SHADOW = Counter("intentflow_shadow_predictions_total", "Events scored by the challenger, and published")
 DECISIONS = Counter("intentflow_decisions_total", "Decisions published", ["outcome", "reason"])
+TIMERS = Counter("intentflow_timers_total", "Pauses and messages that wait: armed, cancelled, rang", ["what"])
 INTERVENTIONS = Counter("intentflow_interventions_total", "Interventions published", ["kind"])
 DROPPED = Counter("intentflow_dropped_total", "Records not scored", ["reason"])
 LATE = Counter("intentflow_late_events_total", "Events older than one seen before", ["handling"])
@@ -86,6 +87,8 @@ def count(works: Sequence[tuple[int, Work]]) -> None:
             DECISIONS.labels(decision.outcome, decision.reason).inc()
             if decision.intervention is not None:
                 INTERVENTIONS.labels(decision.kind).inc()
+        for what, number in work.timers.items():
+            TIMERS.labels(what).inc(number)
         for reason, number in work.reasons.items():
             DROPPED.labels(reason).inc(number)
         if work.applied is not None:

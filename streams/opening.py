@@ -12,6 +12,8 @@ from models.usable import Bounds
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams import changelog
+from streams.budgets import KEY as BOOKS
+from streams.budgets import Budgets
 from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
 from streams.decode import Decoder
@@ -23,6 +25,7 @@ from streams.sequences import Sequences
 from streams.shoppers import Shoppers
 from streams.stages import Codecs
 from streams.store import Store
+from streams.timers import PREFIX, Timers
 
 T = TypeVar("T")
 
@@ -52,15 +55,25 @@ async def whole(act: Coroutine[Any, Any, T]) -> T:
 
 
 def build(
-    settings: Settings, model: Model, codecs: Codecs, store: Store, rows: int, live_from: int, begin: int
+    settings: Settings,
+    partition: int,
+    model: Model,
+    codecs: Codecs,
+    store: Store,
+    rows: int,
+    live_from: int,
+    begin: int,
 ) -> Shoppers:
     """Nobody in memory yet. rows: slots of the matrix; live_from, begin: where publishing and redo begin."""
+    timers = Timers(store.records(PREFIX), round(settings.timer_lateness_s * 1000))
+    books = dict(store.records(BOOKS)).get(BOOKS)
+    budgets = Budgets(books, partition, settings.partitions)
     matrix = Rows(carried(model.engine, rows), settings.ring_events, store.sequences)
     return Shoppers(
         model,
         matrix,
         Sequences(matrix, model.engine, model.card.features),
-        ContactBook(codecs.contact, store.contacts),
+        ContactBook(codecs.contact, store.contacts, timers=timers, budgets=budgets),
         store,
         codecs,
         Checkpointer(matrix, settings.checkpoint_interval_s, time.monotonic(), begin),

@@ -181,6 +181,14 @@ class Partition:
         self.quiet_since = time.monotonic()
         return max(self.progress.applied, self._taken)
 
+    def clock(self) -> int:
+        """How far an idle partition's timers may ring, ms: the clock on the wall, unless events wait at the broker."""
+        if self._settings.timer_clock == "events" or self._end_fetched() < (
+            self._consumer.highwater(self.tp) or 0
+        ):
+            return 0
+        return int(time.time() * 1000)
+
     def committed(self, work: Work) -> None:
         """What a pass made of it is committed, if it had to be."""
         if self.progress.state == "redo":
@@ -236,7 +244,9 @@ class Partition:
         begin = await self._offsets().redo_from(None if checkpoint is None else checkpoint.redo, live_from)
         model = self._following.model
         assert model is not None
-        self._shoppers = build(settings, model, self._codecs, store, self._rows_size, live_from, begin)
+        self._shoppers = build(
+            settings, number, model, self._codecs, store, self._rows_size, live_from, begin
+        )
         await self._read_from(begin)
         self.progress.opened(begin, live_from)
         log.warning(

@@ -21,9 +21,10 @@ from models.events import TYPE_CODE
 from streams.candidates import Scored
 from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
+from streams.choosing import Deciding
 from streams.contacts import FORGET, ZONE, Contact, ContactBook, Said, read_consent
 from streams.deadletters import dead_letters
-from streams.decide import CompiledPolicy, decide
+from streams.decide import CompiledPolicy, decide, ring
 from streams.decode import Dead, Events
 from streams.interventions import Decision, decision_row, intervention_row
 from streams.local_time import known_zone
@@ -55,6 +56,7 @@ class Work:
     oldest: int = 0  # record timestamp of the batch's first event, ms
     reasons: dict[str, int] = field(default_factory=dict)  # dropped, by reason
     decisions: list[Decision] = field(default_factory=list)
+    timers: dict[str, int] = field(default_factory=dict)  # armed, cancelled, rang
     applied: Applied | None = None
 
     def sequences_log(self) -> list[Record]:
@@ -123,8 +125,7 @@ class Shoppers:
             scored.said = said
             now = int(time.time() * 1000)
             work.decisions = decide(scored, self.contacts, policy, now, now)
-        if work.decisions:
-            self._publish_decisions(work)
+        self._publish_decisions(work)
 
     def said(self, work: Work, events: Events, fresh: Array, at: Array) -> list[Said]:
         """Consents, erasures and time zones among the events, in order; they count from the next of the events `at` on."""
@@ -175,6 +176,8 @@ class Shoppers:
             work.contacts = {
                 user.encode(): value for (user, _), value in zip(work.changes, values, strict=True)
             }
+        work.contacts |= self.contacts.timers.end() | self.contacts.budgets.end()
+        work.timers = self.contacts.timers.counts()
         release = self._model.engine.release_id
         taken, checkpoint = self._checkpointer.share(time.monotonic(), work.next_offset, release)
         work.sequences = self.rows.outgoing()
@@ -182,7 +185,7 @@ class Shoppers:
             work.sequences.update(self.rows.take(taken))
         if checkpoint is not None:
             work.checkpoint = checkpoint.encode()
-        work.live |= bool(work.sequences) or work.checkpoint is not None
+        work.live |= bool(work.sequences or work.contacts) or work.checkpoint is not None
         return work
 
     def poisoned(self, record: Any, fault: Exception) -> Work:
@@ -192,10 +195,15 @@ class Shoppers:
         self.bury(work, [Dead(record, "poisoned", f"{type(fault).__name__}: {fault}")])
         return self.end(work)
 
-    def idle(self, offset: int) -> Work:
-        """No records for a while: go on with the checkpoint."""
+    def idle(self, offset: int, policy: CompiledPolicy | None = None, clock: int = 0) -> Work:
+        """No records for a while: timers ring by the clock, ms of event time, and the checkpoint goes on."""
         work = self.begin([])
         work.next_offset = offset
+        if policy is not None and offset >= self.live_from:
+            now, timers = int(time.time() * 1000), self.contacts.timers
+            timers.watermark = max(timers.watermark, clock - timers.lateness)
+            work.decisions = list(ring(Deciding(self.contacts, policy, now), timers.watermark, now))
+            self._publish_decisions(work)
         return self.end(work)
 
     def settle(self, work: Work, last: dict[str, int]) -> None:
@@ -207,6 +215,8 @@ class Shoppers:
 
     def _publish_decisions(self, work: Work) -> None:
         decisions = work.decisions
+        if not decisions:
+            return
         rows = self._codecs.decision.encode_rows([decision_row(decision) for decision in decisions])
         work.records["decision"] = [(d.user_id.encode(), row) for d, row in zip(decisions, rows, strict=True)]
         emitted = [d.intervention for d in decisions if d.intervention is not None]

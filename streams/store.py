@@ -105,6 +105,14 @@ class Store:
     def _get(self, keys: list[bytes]) -> list[bytes | None]:
         return cast("list[bytes | None]", self._try(lambda: self._db.get(keys)))
 
+    def records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of all contact records whose key begins so, by key."""
+        begin = CONTACT + prefix
+        for key, value in self._try(lambda: self._db.items(from_key=begin)):
+            if not key.startswith(begin):
+                return
+            yield key.removeprefix(CONTACT), value
+
     def meta(self, name: str) -> int | None:
         """A kept number: `sequences` and `contacts` hold the next changelog offset to read."""
         value = self._db.get(META + name.encode())

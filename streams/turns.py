@@ -181,7 +181,9 @@ class Turns:
         busy = [(partition, records) for partition, records in shares if records]
         works = self._pass.process([(p.shoppers, records) for p, records in busy], undoable) if busy else []
         made = [
-            (partition, partition.shoppers.idle(partition.idle())) for partition, none in shares if not none
+            (partition, partition.shoppers.idle(partition.idle(), self._pass.policy, partition.clock()))
+            for partition, none in shares
+            if not none
         ]
         made += zip((partition for partition, _ in busy), works, strict=True)
         return made, self._outputs(made) if build else None

@@ -51,6 +51,7 @@ class Demo:
             "INTENTFLOW_METRICS_PORT": str(metrics),
             "INTENTFLOW_START_FROM": "latest",  # months 1 to 9 build state only; what comes from then on is predicted
             "INTENTFLOW_HOT_ROWS": "16384",
+            "INTENTFLOW_TIMER_CLOCK": "events",  # time passes as these events tell it
             "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # these events are of 2016 and 2017
         }
         os.environ.update(self._environment)

@@ -1,17 +1,21 @@
 """A campaign: after which events it is considered, what it is worth, whom it is for, what it offers."""
 
 from string import Formatter
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.events import EVENT_TYPES
+from streams.policy.budget import Budget
 from streams.policy.experiment import Experiment
 from streams.policy.section import Money, Positive, Purpose, Section, Share, closest
 from streams.policy.when import Schedule
 from streams.policy.whom import Audience
 
 NEXT = "next"  # as a coupon's category: whatever the model holds most likely for the next basket
+Basis = TypeVar("Basis", float, npt.NDArray[np.float64])
 PLACEHOLDERS = ("user_id", "next_category", "score", "event_date")
 
 
@@ -24,6 +28,12 @@ class Trigger(Section):
     )
     at_least: Share | None = Field(default=None, description="Least probability.")
     at_most: Share | None = Field(default=None, description="Greatest probability.")
+    idle_minutes: float = Field(
+        default=0.0,
+        ge=0,
+        le=7 * 24 * 60,
+        description="Minutes in which the shopper has to raise no further event; 0: at once.",
+    )
 
     @field_validator("event_types")
     @classmethod
@@ -65,6 +75,10 @@ class Value(Section):
     score: str | None = Field(
         default=None, description="Task that the value rests on; the trigger's when absent."
     )
+
+    def expected(self, basis: Basis) -> Basis:
+        """Expected value of acting, shop's currency; basis: probability of the task `score`."""
+        return self.margin_per_conversion * basis * self.lift - self.cost_per_contact
 
 
 class CouponPayload(Section):
@@ -140,6 +154,7 @@ class _Campaign(Section):
     in_quiet_hours: Literal["drop", "send"] = Field(
         default="drop", description="drop: not sent at all; send: quiet hours do not hold for this campaign."
     )
+    budget: Budget | None = Field(default=None, description="What it may spend in a day; null: no limit.")
     experiment: Experiment | None = Field(default=None, description="Arms that get different payloads.")
     # A week: every decision's window then holds each weekday once, so that windows that begin on different days compare.
     attribution_hours: Positive = Field(
@@ -205,6 +220,14 @@ class RerankCampaign(_Campaign):
 
     kind: Literal["rerank"]
     payload: RerankPayload
+
+    @model_validator(mode="after")
+    def _at_once(self) -> "RerankCampaign":
+        if self.trigger.idle_minutes:
+            raise ValueError(
+                f"idle_minutes {self.trigger.idle_minutes:g}: a list is of use to a shopper who is there; remove it"
+            )
+        return self
 
 
 Campaign = CouponCampaign | PushCampaign | RerankCampaign

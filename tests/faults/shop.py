@@ -54,6 +54,7 @@ class Shop:
             releases_uri=str(folder / "releases"),
             archive_uri=str(folder / "archive"),
             metrics_port=0,
+            timer_clock="events",
             **changes,
         )
         self.outside = self.settings.model_copy(update={"bootstrap_servers": outside})

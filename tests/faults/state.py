@@ -40,7 +40,8 @@ class Changelogs:
 
     def contacts(self) -> dict[str, dict[str, Any]]:
         """The last contact of every shopper, decoded."""
-        rows = Codec(FileRegistry(), "contact").decode_rows([raw.value for raw in self._contacts])
+        values = [raw.value for raw in self._contacts if not (raw.key or b"").startswith(b"\x00")]
+        rows = Codec(FileRegistry(), "contact").decode_rows(values)
         return {row["user_id"]: row for row in rows}
 
     def on_empty_disk(self, number: int) -> Kept:

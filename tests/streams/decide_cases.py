@@ -12,12 +12,16 @@ from models.context import CONTEXT
 from models.events import DEVICES, EVENT_TYPES
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
+from streams.budgets import KEY, Budgets
+from streams.choosing import Deciding
 from streams.contacts import ZONE, ContactBook, Said
-from streams.decide import CompiledPolicy, Decision, Scored, decide
+from streams.decide import CompiledPolicy, Decision, Scored, decide, ring
 from streams.policy import Policy
+from streams.timers import Timers
 
 TASKS = ("buy_3d", "buy_7d", "buy_30d", "lapse_30d")
 HOUR = 3_600_000  # ms
+DAY = 24 * HOUR
 NOON = 1_509_710_400_000  # 2017-11-03 12:00 UTC
 CATEGORIES = ("SOFT DRINKS", "BEEF", "CHEESE", "SOUP", "BAG SNACKS", "(other)")
 POPULAR = {"SOFT DRINKS": ("cola", "lemonade"), "BEEF": ("steak", "mince"), "CHEESE": ("brie",)}
@@ -147,16 +151,30 @@ def codec(name: str) -> Codec:
 class Stored:
     """A store in memory behind a book, written at a commit as the partition's RocksDB is."""
 
-    def __init__(self, capacity: int = 65536) -> None:
+    def __init__(self, capacity: int = 65536, partition: int = 0, partitions: int = 1) -> None:
         self.values: dict[str, bytes] = {}
+        self.timers: dict[bytes, bytes] = {}  # and the budgets
+        self.share = partition, partitions
         self.reads: list[list[str]] = []
-        self.book = ContactBook(codec("contact"), self._load, capacity)
+        self.capacity = capacity
+        self.reopen()
+
+    def reopen(self) -> None:
+        """As after a crash: what was not committed is gone, the rest is read again."""
+        waiting = [(key, value) for key, value in self.timers.items() if key != KEY]
+        budgets = Budgets(self.timers.get(KEY), *self.share)
+        self.book = ContactBook(codec("contact"), self._load, self.capacity, Timers(waiting), budgets)
 
     def commit(self) -> None:
         """The transaction stands."""
         changes = self.book.end()
         for (user, _), value in zip(changes, self.book.encode(changes), strict=True):
             self.values[user] = value
+        for key, timers in {**self.book.timers.end(), **self.book.budgets.end()}.items():
+            if timers is None:
+                self.timers.pop(key, None)
+            else:
+                self.timers[key] = timers
         self.book.settle(changes)
 
     def _load(self, users: list[str]) -> list[bytes | None]:
@@ -175,6 +193,21 @@ def run(
     decisions = decide(scored(events), stored.book, policy or compiled(), decided_at=NOON, now=now)
     stored.commit()
     return decisions
+
+
+def passed(stored: Stored, hour: float, policy: CompiledPolicy | None = None) -> list[Decision]:
+    """Decisions of the timers that ring when no event comes until `hour` after NOON, committed."""
+    deciding = Deciding(stored.book, policy or compiled(), NOON)
+    decisions = list(ring(deciding, NOON + round(hour * HOUR), None))
+    stored.commit()
+    return decisions
+
+
+def sent(events: Iterable[Event], policy: CompiledPolicy | None = None, days: float = 30) -> list[Decision]:
+    """Decisions of one batch after which no event comes for so long; without those that only wait."""
+    stored = Stored()
+    decisions = [*run(events, policy, stored), *passed(stored, 24 * days, policy)]
+    return [decision for decision in decisions if decision.reason != "deferred"]
 
 
 def reasons(decisions: Iterable[Decision]) -> list[tuple[str, str]]:

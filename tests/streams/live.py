@@ -22,6 +22,7 @@ from models.events import hash_strings
 from models.release import read
 from models.usable import Bounds
 from schemas.registry import FileRegistry
+from streams.budgets import KEY, Budgets
 from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
 from streams.contacts import ContactBook
@@ -34,6 +35,7 @@ from streams.sequences import Sequences
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
 from streams.store import CHECKPOINT_KEY, Checkpoint, Store
+from streams.timers import PREFIX, Timers
 from tests.models.releases import CATEGORIES, written
 
 CODECS = Codecs(FileRegistry())
@@ -138,7 +140,12 @@ class Partition:
             self.model,
             rows,
             Sequences(rows, self.model.engine, self.model.card.features),
-            ContactBook(CODECS.contact, self.store.contacts),
+            ContactBook(
+                CODECS.contact,
+                self.store.contacts,
+                timers=Timers(self.store.records(PREFIX)),
+                budgets=Budgets(dict(self.store.records(KEY)).get(KEY)),
+            ),
             self.store,
             CODECS,
             Clocked(rows, self._interval, self._clock, begin),
@@ -174,9 +181,9 @@ class Partition:
         (work,) = self.passing.process([(self.shoppers, batch)])
         return work
 
-    def idle(self, offset: int) -> Work:
-        """The turn without records of a partition whose next event is `offset`."""
-        work = self.shoppers.idle(offset)
+    def idle(self, offset: int, clock: int = 0) -> Work:
+        """The turn without records of a partition whose next event is `offset`; clock: ms, for timers."""
+        work = self.shoppers.idle(offset, self.policy, clock)
         self.finish(work)
         return work
 

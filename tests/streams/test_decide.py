@@ -19,6 +19,7 @@ from tests.streams.decide_cases import (
     reasons,
     run,
     scored,
+    sent,
 )
 
 LAPSING = Event(lapse_30d=0.4)
@@ -75,7 +76,7 @@ def test_a_campaigns_kill_switch_stops_it_alone() -> None:
     source["campaigns"][0]["enabled"] = False
     assert reasons(run([Event(lapse_30d=0.4, buy_7d=0.1)], compiled(source))) == [
         ("winback", "kill_switch"),
-        ("reminder", "emitted"),
+        ("reminder", "deferred"),
     ]
 
 
@@ -145,7 +146,7 @@ def test_a_campaign_with_nothing_to_offer_does_not_outrank() -> None:
     batch = scored([Event(kind="click", buy_7d=0.1, buy_3d=0.8)])
     batch.popular = {}
     assert reasons(decide(batch, Stored().book, compiled(), NOON)) == [
-        ("reminder", "emitted"),
+        ("reminder", "deferred"),
         ("list", "no_candidates"),
     ]
 
@@ -161,7 +162,9 @@ def test_frequency_cap_counts_its_kinds_over_all_campaigns() -> None:
     coupon = [Event(lapse_30d=0.4, hour=hour) for hour in (48, 73.5)]
     lists = [Event(kind="click", buy_3d=0.5, hour=48)]
     assert [d.reason for d in run([*push, *lists, *coupon])] == [
-        "emitted",
+        "deferred",
+        "emitted",  # the first, 90 minutes after its event
+        "deferred",
         "emitted",
         "emitted",  # a list is exempt
         "frequency_cap",
@@ -206,8 +209,8 @@ def test_an_empty_batch_and_an_empty_policy_decide_nothing() -> None:
 
 
 def test_rows_fit_the_schemas() -> None:
-    decisions = run(
-        [Event(lapse_30d=0.4, buy_7d=0.1), Event(user="v", buy_7d=0.1), Event(kind="click", buy_3d=0.5)]
+    decisions = sent(
+        [Event(lapse_30d=0.4, buy_7d=0.1), Event(kind="click", buy_3d=0.5), Event(user="v", buy_7d=0.1)]
     )
     rows = [decision_row(d) for d in decisions]
     back = codec("decision").decode_rows(codec("decision").encode_rows(rows))
@@ -216,10 +219,10 @@ def test_rows_fit_the_schemas() -> None:
     ]
     assert back[0]["intervention_id"] == rows[0]["intervention_id"]
     assert back[1]["intervention_id"] is None
-    sent = [intervention_row(d.intervention) for d in decisions if d.intervention]
-    assert [r["kind"] for r in sent] == ["coupon", "push", "rerank"]
+    made = [intervention_row(d.intervention) for d in decisions if d.intervention]
+    assert [r["kind"] for r in made] == ["coupon", "rerank", "push"]
     for row, again in zip(
-        sent, codec("intervention").decode_rows(codec("intervention").encode_rows(sent)), strict=True
+        made, codec("intervention").decode_rows(codec("intervention").encode_rows(made)), strict=True
     ):
         payload = again[row["kind"]]
         assert [kind for kind in ("coupon", "push", "rerank") if again[kind] is not None] == [row["kind"]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.compiled import CompiledPolicy
 from streams.local_time import Stretch, first_outside, within
-from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, run
+from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, passed, run
 
 EVERY_DAY = frozenset(range(7))
 NIGHT = [{"from": "21:00", "until": "08:00"}]
@@ -51,11 +51,18 @@ def test_row_3_the_zone_is_kept_and_the_policy_has_one_for_the_others() -> None:
 
 def test_row_3_a_push_that_defers_goes_out_when_quiet_hours_end() -> None:
     deferring = policy(PUSH, {"in_quiet_hours": "defer"}, quiet_hours=NIGHT)
-    (decision,) = run([Event(buy_7d=0.1, hour=8)], deferring)  # 20:00, to be sent at 21:30
-    assert decision.intervention is not None
-    assert decision.intervention.push is not None
-    assert decision.intervention.push["send_after"] == decision.send_after == NOON + 20 * HOUR
-    assert decision.why == "the only campaign left for the event; moved to the end of quiet hours"
+    stored = Stored()
+    (waiting,) = run([Event(buy_7d=0.1, hour=8)], deferring, stored)  # 20:00, to be sent at 21:30
+    assert (waiting.outcome, waiting.reason, waiting.intervention) == ("held_back", "deferred", None)
+    assert waiting.send_after == NOON + 20 * HOUR
+    assert waiting.why == "the only campaign left for the event; moved to the end of quiet hours"
+    assert passed(stored, 19.9, deferring) == []
+    (sent,) = passed(stored, 20, deferring)
+    assert sent.intervention is not None
+    assert sent.intervention.push is not None
+    assert sent.intervention.push["send_after"] == sent.send_after == NOON + 20 * HOUR
+    assert sent.decision_id != waiting.decision_id
+    assert passed(stored, 1000, deferring) == []
 
 
 def test_row_3_a_push_that_expires_before_they_end_is_dropped_and_so_is_one_that_does_not_defer() -> None:
@@ -93,7 +100,7 @@ def test_row_3_two_deferred_to_one_morning_count_there() -> None:
         frequency_caps=[{"count": 1, "hours": 12, "kinds": ["push"]}],
     )
     events = [Event(buy_7d=0.1, hour=8), Event(buy_7d=0.1, hour=21)]  # out at 08:00, and at 10:30
-    assert [d.reason for d in run(events, capped)] == ["emitted", "frequency_cap"]
+    assert [d.reason for d in run(events, capped)] == ["deferred", "emitted", "frequency_cap"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.compiled import CompiledPolicy, fraction
-from tests.streams.decide_cases import Event, Stored, compiled, document, run
+from tests.streams.decide_cases import Event, Stored, compiled, document, run, sent
 
 COUPON, PUSH = 0, 1
 LAPSING = Event(lapse_30d=0.4)
@@ -28,7 +28,7 @@ def test_row_2_cooldown_per_kind() -> None:
     source["campaigns"] = [{**source["campaigns"][PUSH], "cooldown_hours": 0}, {**other, "cooldown_hours": 0}]
     events = [Event(buy_7d=0.1), Event(kind="click", buy_7d=0.1, buy_3d=0, hour=9)]
     events.append(Event(kind="click", buy_7d=0.1, buy_3d=0, hour=10))
-    decisions = [d for d in run(events, compiled(source)) if d.reason != "outranked"]
+    decisions = [d for d in sent(events, compiled(source)) if d.reason != "outranked"]
     assert [(d.campaign, d.reason) for d in decisions] == [
         ("reminder", "emitted"),
         ("other", "cooldown"),
@@ -58,7 +58,7 @@ def test_row_4_consent_per_channel_and_purpose() -> None:
     no = Event(kind="consent", consent=("push:marketing", False))
     assert found([no, event], marketing, stored) == ["no_consent"]
     (decision,) = run([event], service, stored)
-    assert (decision.reason, decision.purpose) == ("emitted", "service")
+    assert (decision.reason, decision.purpose) == ("deferred", "service")
 
 
 def test_row_4_service_has_a_default_of_its_own() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.interventions import Intervention
-from tests.streams.decide_cases import HOUR, NOON, Event, compiled, document, run
+from tests.streams.decide_cases import HOUR, NOON, Event, compiled, document, run, sent
 
 COUPON, PUSH, RERANK = 0, 1, 2
 
@@ -15,7 +15,7 @@ def intervention(event: Event, campaign: int = COUPON, **payload: Any) -> Interv
     source = document()
     source["campaigns"] = [source["campaigns"][campaign]]
     source["campaigns"][0]["payload"].update(payload)
-    (decision,) = run([event], compiled(source))
+    (decision,) = sent([event], compiled(source))
     assert decision.intervention is not None
     return decision.intervention
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from models import promotion, releases_topic
 from schemas.kafka import confluent_config
 from schemas.settings import Settings
 from streams import policy_document
+from streams.policy import Policy
 from tests.models.releases import written
+from tests.streams.decide_cases import document
 from tests.streams.live import event
 from tests.streams.site import Site, Worker, worker
 
@@ -146,6 +149,44 @@ def test_release_and_policy_change_without_a_restart_and_a_bad_one_is_refused(
         releases_topic.write(settings, {key: dict(releases_topic.read(settings))[key]}, "the same again")
         site.wait(lambda: "SHA-256" in running.page(), "the refusal")
         assert '"healthy": true' in running.page()
+
+
+@pytest.mark.kafka
+def test_what_waits_is_sent_once_though_nobody_comes_and_the_worker_was_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """By the clock on the wall: the messages' hour comes after the last event, and after the crash."""
+    settings = settings.model_copy(update={"timer_lateness_s": 0.0, "session_timeout_s": 6.0})
+    site, source = Site(settings), document(frequency_caps=[])
+    reminder = {**source["campaigns"][1], "cooldown_hours": 0, "budget": {"count": 30, "pacing": "none"}}
+    reminder["trigger"] = {"event_types": ["search"], "score": "buy_7d", "at_least": 0.0}
+    reminder["value"] = {"margin_per_conversion": 1, "lift": 1, "cost_per_contact": 0.5, "minimum": -1}
+    reminder["payload"] = {**reminder["payload"], "send_after_minutes": 0.4}
+    publish(site, Policy.model_validate({**source, "campaigns": [reminder]}).to_yaml())
+
+    def reasons() -> list[str]:
+        return sorted(row["reason"] for row in site.read("decision"))
+
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: live(running), "ready")
+        now = int(time.time() * 1000)
+        site.send(
+            [
+                {**event(user, user, event_type="search"), "event_id": str(uuid.uuid4()), "event_time": now}
+                for user in range(100)
+            ]
+        )
+        site.wait(lambda: len(reasons()) == 100, "100 decisions")
+        running.kill()
+    assert reasons() == ["budget"] * 70 + ["deferred"] * 30
+    assert site.read("intervention") == []
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: len(site.read("intervention")) >= 30, "30 messages")
+        assert running.stop() == 0, running.log
+    sent = site.read("intervention")
+    assert len({row["intervention_id"] for row in sent}) == len(sent) == 30
+    assert all(row["emitted_at"] >= row["push"]["send_after"] == now + 24_000 for row in sent)
+    assert reasons() == ["budget"] * 70 + ["deferred"] * 30 + ["emitted"] * 30
 
 
 @pytest.mark.kafka

@@ -1,0 +1,131 @@
+"""Pauses, messages that wait and budgets in the pass over a partition: through crashes anywhere, and with nobody there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.compiled import CompiledPolicy
+from tests.streams.decide_cases import compiled, document
+from tests.streams.live import CODECS, START, Partition, event, records, release
+
+MINUTE = 60_000
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return release(tmp_path_factory.mktemp("release"))
+
+
+def policy(**budget: Any) -> CompiledPolicy:
+    """A coupon 20 quiet minutes after a cart, a message 30 minutes after a search; whatever the scores."""
+    source = document(frequency_caps=[])
+    worth = {"margin_per_conversion": 100, "lift": 1, "cost_per_contact": 0.5, "minimum": -1}
+    waits = {"event_types": ["add_to_cart"], "score": "lapse_30d", "at_least": 0.0, "idle_minutes": 20}
+    later = {"event_types": ["search"], "score": "lapse_30d", "at_least": 0.0}
+    coupon, push, _ = source["campaigns"]
+    changes = {
+        "value": worth,
+        "cooldown_hours": 0,
+        "budget": {"pacing": "none", **budget} if budget else None,
+    }
+    payload = {**push["payload"], "send_after_minutes": 30}
+    source["campaigns"] = [
+        {
+            **coupon,
+            **changes,
+            "trigger": waits,
+            "payload": {"value": 1.0, "category": None, "expires_hours": 24},
+        },
+        {**push, **changes, "trigger": later, "payload": payload},
+    ]
+    return compiled(source)
+
+
+def decisions(partition: Partition) -> list[dict[str, Any]]:
+    rows = CODECS.decision.decode_rows([value for name, value in partition.published if name == "decision"])
+    return [{name: value for name, value in row.items() if name != "decided_at"} for row in rows]
+
+
+def interventions(partition: Partition) -> list[str]:
+    values = [value for name, value in partition.published if name == "intervention"]
+    return [row["intervention_id"] for row in CODECS.intervention.decode_rows(values)]
+
+
+def _told(partition: Partition) -> list[tuple[Any, ...]]:
+    """What was decided; scores differ in the last bits with the size of a batch."""
+    names = ("decision_id", "event_id", "campaign", "reason", "event_time", "send_after", "intervention_id")
+    return [tuple(row[name] for name in names) for row in decisions(partition)]
+
+
+def cart(user: int, at: int) -> dict[str, Any]:
+    return event(user, at, event_type="add_to_cart")
+
+
+def test_a_pause_survives_a_crash_and_ends_with_nobody_there(tmp_path: Path, uri: str) -> None:
+    partition = Partition(tmp_path, uri, policy=policy())
+    partition.process(records([cart(1, 0), event(2, 1, event_type="search")]))
+    partition.crash()
+    partition.idle(2)  # time stands still with events that are played
+    partition.idle(2, START + 19 * MINUTE)
+    assert interventions(partition) == []
+    work = partition.idle(2, START + 20 * MINUTE)
+    assert (work.live, work.timers) == (True, {"rang": 1})
+    partition.crash()
+    partition.idle(2, START + 31 * MINUTE)
+    partition.idle(2, START + 5000 * MINUTE)
+    assert [row["reason"] for row in decisions(partition)] == ["deferred", "emitted", "emitted"]
+    assert len(set(interventions(partition))) == 2
+
+
+def test_a_lost_transaction_rings_again(tmp_path: Path, uri: str) -> None:
+    partition = Partition(tmp_path, uri, policy=policy())
+    partition.process(records([cart(1, 0)]))
+    lost = partition.shoppers.idle(1, partition.policy, START + 30 * MINUTE)  # never committed
+    assert len(lost.decisions) == 1
+    partition.crash()
+    partition.idle(1, START + 30 * MINUTE)
+    (once,) = decisions(partition)
+    assert once["decision_id"] == lost.decisions[0].decision_id
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 3), st.integers(0, 200), st.sampled_from(["add_to_cart", "search", "purchase"])
+        ),
+        min_size=1,
+        max_size=25,
+    ),
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["go on", "crash", "no local write"])), min_size=1),
+    st.sampled_from([{}, {"count": 4}, {"money": 2.0}]),
+)
+@settings(max_examples=25, deadline=None)
+def test_where_it_is_cut_and_crashes_makes_no_difference(
+    tmp_path_factory: pytest.TempPathFactory,
+    uri: str,
+    log: list[tuple[int, int, str]],
+    cuts: list[tuple[int, str]],
+    budget: dict[str, Any],
+) -> None:
+    times = sorted(at for _, at, _ in log)
+    rows = [
+        {**event(user, at, event_type=kind), "event_id": f"00000000-0000-5000-8000-{number:012}"}
+        for number, ((user, _, kind), at) in enumerate(zip(log, times, strict=True))
+    ]
+    whole = Partition(tmp_path_factory.mktemp("whole"), uri, policy=policy(**budget))
+    whole.process(records(rows))
+    whole.idle(len(rows), START + 10_000 * MINUTE)
+    cut, first, turn = Partition(tmp_path_factory.mktemp("cut"), uri, policy=policy(**budget)), 0, 0
+    while first < len(rows):
+        size, fate = cuts[turn % len(cuts)]
+        cut.process(records(rows[first : first + size], first), local_write=fate != "no local write")
+        first, turn = first + size, turn + 1
+        if fate != "go on":
+            cut.crash()
+    cut.idle(len(rows), START + 10_000 * MINUTE)
+    assert _told(cut) == _told(whole)
+    assert interventions(cut) == interventions(whole)
+    assert len(set(interventions(cut))) == len(interventions(cut))
