@@ -20,15 +20,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import prometheus_client
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from models.usable import Bounds
 from schemas.codec import Codec
@@ -36,14 +33,13 @@ from schemas.columns import plain_rows
 from schemas.kafka import bounds, confluent_config, wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
-from schemas.topics import ANSWER_S, DEAD_LETTER_MESSAGE_BYTES, TopicProblem, Topics
+from schemas.topics import ANSWER_S, TopicProblem, Topics
 from streams.archive import Raw
 from streams.attribution import Attribution, Refused
-from streams.attribution_rows import dead, deeds_of, shopper_of, shopper_row
-from streams.claims import Shopper
-from streams.deadletters import dead_letters
+from streams.attribution_rows import deeds_of, shopper_of
 from streams.decode import Decoder
 from streams.outcomes_changelog import PASSING, OutcomeProblem, latest
+from streams.outcomes_writer import OutcomeWriter, Step
 
 POLL_RECORDS = 8_192
 RESTORED = 1_000  # rows decoded at a time
@@ -52,11 +48,6 @@ _HOUR, _DAY = 3_600_000, 86_400_000  # ms
 _CLAIM_COLUMNS = ["decision_id", "user_id", "event_time", "campaign", "kind", "reason", "arm", "cost"]
 _CLAIM_COLUMNS += ["intervention_id", "attribution_hours", "coupon_value"]
 
-OUTCOMES = prometheus_client.Counter("intentflow_outcomes_total", "Outcomes written", ["kind"])
-REVISED = prometheus_client.Counter("intentflow_outcomes_revised_total", "Outcomes written again")
-REFUSED = prometheus_client.Counter(
-    "intentflow_outcomes_refused_total", "Events that named no intervention of their shopper", ["reason"]
-)
 log = logging.getLogger(__name__)
 
 
@@ -75,15 +66,6 @@ class Part:
     ended: set[str] = field(default_factory=set)
     waiting: list[tuple[int, list[tuple[str, str]]]] = field(default_factory=list)
     asked: set[tuple[str, str]] = field(default_factory=set)
-
-
-@dataclass
-class Step:
-    """What one step publishes of one partition."""
-
-    outcomes: list[dict[str, Any]]
-    refused: list[Refused]
-    changes: dict[str, Shopper]
 
 
 def run(settings: Settings, until_end: bool = False, close: bool = False, instance: str = "") -> Outcomes:
@@ -110,15 +92,13 @@ class Outcomes:
         registry = open_registry(settings)
         limits = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
         self._decoder = Decoder(Codec(registry, "behavior_event"), limits, int(settings.max_event_bytes))
-        names = ("decision", "outcome", "attribution", "dead_letter")
-        self._codec = {name: Codec(registry, name) for name in names}
+        self._codec = {name: Codec(registry, name) for name in ("decision", "attribution")}
         self._parts: dict[int, Part] = {}
-        self._committed: dict[tuple[str, int], int] = {}
         # Ends behind what is not committed yet: a commit whose markers are on their way counts as well.
         ends = {"group_id": f"{settings.app_id}-outcomes-ends", "isolation_level": "read_uncommitted"}
         self._newest = Consumer(confluent_config(settings, **ends))
-        self.told: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self._writer = OutcomeWriter(settings, registry, instance)
+        self.told, self.refused = self._writer.told, self._writer.refused
 
     def run(self, until_end: bool = False, close: bool = False, stop: threading.Event | None = None) -> None:
         """Join until `stop` is set, or with `until_end` until both topics were read to their ends; `close`: then tell
@@ -128,8 +108,7 @@ class Outcomes:
         """
         stop = stop or threading.Event()
         wait_for_broker(self._settings)
-        self._producer = Producer(self._producer_config())
-        self._producer.init_transactions(ANSWER_S)
+        self._writer.open()
         self._consumer = Consumer(self._config())
         try:
             self._subscribe()
@@ -254,70 +233,8 @@ class Outcomes:
         return Step(part.shoppers.close(), [], part.shoppers.changes())
 
     def _publish(self, steps: Mapping[int, Step]) -> None:
-        """Everything and the offsets in one transaction; none when there is nothing new."""
-        offsets = [
-            TopicPartition(topic, number, offset)
-            for number in steps
-            for topic, offset in self._parts[number].following.items()
-            if offset
-        ]
-        mark = {(place.topic, place.partition): place.offset for place in offsets}
-        if mark == self._committed and not any(
-            one.outcomes or one.refused or one.changes for one in steps.values()
-        ):
-            return
-        self._producer.begin_transaction()
-        try:
-            for number, step in steps.items():
-                self._send(number, step)
-            group = self._consumer.consumer_group_metadata()
-            self._producer.send_offsets_to_transaction(offsets, group, ANSWER_S)
-            self._producer.commit_transaction(ANSWER_S)
-        except KafkaException as problem:
-            self._abort()
-            raise OutcomeProblem(
-                f"a transaction failed, nothing of it stands: {problem.args[0].str()}; start the agent again"
-            ) from problem
-        self._committed = mark
-        for step in steps.values():
-            self._count(step)
-
-    def _abort(self) -> None:
-        try:
-            self._producer.abort_transaction(ANSWER_S)
-        except KafkaException:  # a successor ends it
-            log.warning("the transaction could not be aborted", exc_info=True)
-
-    def _send(self, number: int, step: Step) -> None:
-        topics, codec = self._topics, self._codec
-        values = codec["outcome"].encode_rows(step.outcomes)
-        for row, value in zip(step.outcomes, values, strict=True):
-            self._produce(topics.outcomes, number, row["user_id"].encode(), value)
-        known = {user: shopper for user, shopper in step.changes.items() if shopper}
-        rows = codec["attribution"].encode_rows(shopper_row(*one) for one in known.items())
-        kept = dict(zip(known, rows, strict=True))
-        for user in step.changes:
-            self._produce(topics.outcomes_changelog, number, user.encode(), kept.get(user))
-        letters = [dead(one, topics.behavior_events, number) for one in step.refused]
-        for key, value in dead_letters(letters, codec["dead_letter"], time.time_ns() // 1_000_000):
-            self._produce(topics.dead_letters, number, key, value)
-
-    def _produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
-        while True:
-            try:
-                self._producer.produce(topic, value, key, partition=partition)
-                return
-            except BufferError:
-                self._producer.poll(0.1)
-
-    def _count(self, step: Step) -> None:
-        for row in step.outcomes:
-            self.told[row["kind"]] += 1
-            OUTCOMES.labels(row["kind"]).inc()
-            REVISED.inc(row["revision"] > 1)
-        for one in step.refused:
-            self.refused[one.reason] += 1
-            REFUSED.labels(one.reason).inc()
+        following = {number: self._parts[number].following for number in steps}
+        self._writer.publish(steps, following, self._consumer)
 
     def _config(self) -> dict[str, Any]:
         static = {"group_instance_id": self._instance} if self._instance else {}
@@ -333,14 +250,4 @@ class Outcomes:
             receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
             queued_max_messages_kbytes=4_096,  # per partition
             **static,
-        )
-
-    def _producer_config(self) -> dict[str, Any]:
-        return confluent_config(
-            self._settings,
-            transactional_id=f"{self._settings.app_id}-outcomes-{self._instance or uuid.uuid4()}",
-            transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
-            compression_type=self._settings.compression,
-            message_max_bytes=DEAD_LETTER_MESSAGE_BYTES,
-            linger_ms=5,
         )
