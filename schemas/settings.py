@@ -228,6 +228,13 @@ class Settings(BaseSettings):
         "intent", min_length=1, description="Model whose promoted release is used; the key in model-releases."
     )
     policy_name: str = Field("default", min_length=1, description="Policy in force; the key in policies.")
+    catalogue_uri: str = Field(
+        "",
+        description="CSV or Parquet of what lists may show (item_id, available, category_id, margin); empty: every item.",
+    )
+    catalogue_interval_s: float = Field(
+        60.0, gt=0, description="Seconds between two looks whether the catalogue has changed."
+    )
 
     judged_task: Literal["buy_3d", "buy_7d", "buy_30d", "lapse_30d"] = Field(
         "buy_7d",

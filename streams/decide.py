@@ -19,6 +19,7 @@ import numpy as np
 
 from models.events import EVENT_TYPES
 from streams.candidates import Scored, find_candidates
+from streams.catalogue import Catalogue
 from streams.compiled import CompiledPolicy, Variant, fraction
 from streams.contacts import Contact, ContactBook, Sent
 from streams.ids import decision_id, intervention_id
@@ -75,7 +76,7 @@ def decide(
     ]
     unheard = deque(scored.said)
     decisions: list[Decision] = []
-    for moment, row, first, last in _moments(scored, rows, now):
+    for moment, row, first, last in _moments(scored, rows, now, policy.catalogue):
         while unheard and unheard[0].row <= row:
             contacts.hear(unheard.popleft())
         decisions += _decide_event(moment, columns[first:last], contacts, policy, scored.release, decided_at)
@@ -217,7 +218,9 @@ def _emit(
     contacts.put(moment.user_id, contact.after(sent, policy.reach))
 
 
-def _moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[tuple[Moment, int, int, int]]:
+def _moments(
+    scored: Scored, rows: list[int], now: int | None, catalogue: Catalogue | None
+) -> Iterator[tuple[Moment, int, int, int]]:
     """(moment, row, first, last) of each event that has candidates [first, last)."""
     if not rows:
         return
@@ -262,5 +265,6 @@ def _moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[tuple
             purchased=past[3],
             latest=past[4],
             now=now,
+            catalogue=catalogue,
         )
         yield moment, row, first, last
