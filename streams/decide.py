@@ -242,6 +242,7 @@ def _moments(
         context["sessions"].tolist(),
         context["purchase_time"].tolist(),
         context["previous_time"].tolist(),
+        context["first_time"].tolist(),
         strict=True,
     )
     for row, first, last, kind, time, scores, top, top_scores, device, *past in columns:
@@ -264,6 +265,7 @@ def _moments(
             sessions=past[2],
             purchased=past[3],
             latest=past[4],
+            first=past[5],
             now=now,
             catalogue=catalogue,
         )

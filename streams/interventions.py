@@ -49,6 +49,7 @@ class Moment:
     sessions: int
     purchased: int  # latest purchase, ms; 0: none
     latest: int  # newest event, ms; 0: none
+    first: int  # first event, ms; 0: none
     now: int | None  # clock, ms; None: event time alone counts
     catalogue: Catalogue | None = None  # what a list may show; None: every item
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streams.compiled import CompiledPolicy
 from tests.streams.decide_cases import compiled, document
-from tests.streams.live import CODECS, Partition, event, records, release
+from tests.streams.live import CODECS, START, Partition, event, records, release
 
 NIGHT = [{"from": "00:00", "until": "24:00"}]  # the whole day: a zone is then seen in the decision
 
@@ -91,6 +91,18 @@ def test_row_23_a_property_of_the_event_marks_staff(tmp_path: Path, uri: str) ->
     partition = Partition(tmp_path, uri, policy=policy(top={"bots": {"properties": ["staff"]}}))
     partition.process(records([click(1, 0, staff="true", channel="x"), click(1, 1)]))
     assert [row["reason"] for row in decisions(partition)] == ["bot", "emitted"]
+
+
+def test_row_23_the_rate_is_that_of_the_log_wherever_it_is_cut(tmp_path: Path, uri: str) -> None:
+    partition = Partition(tmp_path, uri, policy=policy(top={"bots": {"events_per_minute": 60}}))
+    rows = [click(1, 0) | {"event_time": START + 100 * at, "event_id": f"fast {at}"} for at in range(40)]
+    slow = [click(2, at) for at in range(40)]
+    log = records([row for pair in zip(rows, slow, strict=True) for row in pair])
+    partition.process(log[:50])
+    partition.process(log[partition.crash() :])
+    found = [(row["user_id"], row["reason"]) for row in decisions(partition)]
+    assert [reason for user, reason in found if user == "user-1"] == ["emitted"] * 30 + ["bot"] * 10
+    assert {reason for user, reason in found if user == "user-2"} == {"emitted"}
 
 
 @settings(max_examples=15, deadline=None)
