@@ -251,6 +251,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds that timers ring after their time, so that events on their way still count.",
     )
+    catalogue_uri: str = Field(
+        "",
+        description="CSV or Parquet of what lists may show (item_id, available, category_id, margin); empty: every item.",
+    )
+    catalogue_interval_s: float = Field(
+        60.0, gt=0, description="Seconds between two looks whether the catalogue has changed."
+    )
 
     judged_task: Literal["buy_3d", "buy_7d", "buy_30d", "lapse_30d"] = Field(
         "buy_7d",

@@ -17,28 +17,29 @@ from streams.policy import Campaign
 from streams.rules import bought_lately, is_bot, refusal, standing_rule, time_to_send
 from streams.timers import Timer, kept
 
-HELD_BACK = frozenset(
-    {
-        "kill_switch",
-        "no_consent",
-        "bot",
-        "holdout",
-        "not_eligible",
-        "off_schedule",
-        "stale",
-        "outranked",
-        "frequency_cap",
-        "cooldown",
-        "after_purchase",
-        "quiet_hours",
-        "budget",
-        "pacing",
-        "dry_run",
-        "control",
-        "deferred",
-        "withdrawn",
-    }
-)
+OUTCOMES = {
+    "emitted": "emit",
+    "kill_switch": "held_back",
+    "no_consent": "held_back",
+    "bot": "held_back",
+    "holdout": "held_back",
+    "not_eligible": "held_back",
+    "off_schedule": "held_back",
+    "stale": "held_back",
+    "outranked": "held_back",
+    "frequency_cap": "held_back",
+    "cooldown": "held_back",
+    "after_purchase": "held_back",
+    "quiet_hours": "held_back",
+    "budget": "held_back",
+    "pacing": "held_back",
+    "dry_run": "held_back",
+    "control": "held_back",
+    "deferred": "held_back",
+    "withdrawn": "held_back",
+    "no_candidates": "nothing",
+    "below_value": "nothing",
+}
 Wanting = tuple[Campaign, float, float]  # campaign, score, expected value
 
 
@@ -49,11 +50,6 @@ class Deciding:
     contacts: ContactBook
     policy: CompiledPolicy
     decided_at: int
-
-
-def outcome_of(reason: str) -> str:
-    """The outcome that goes with a reason code."""
-    return "emit" if reason == "emitted" else "held_back" if reason in HELD_BACK else "nothing"
 
 
 def is_held_out(user_id: str, salt: str, share: float) -> bool:
@@ -106,7 +102,7 @@ def choose(
             decided_at=deciding.decided_at,
             campaign=campaign.id,
             kind=campaign.kind,
-            outcome=outcome_of(reason),
+            outcome=OUTCOMES[reason],
             reason=reason,
             eligible=eligible,
             propensity=propensity,
@@ -144,7 +140,7 @@ def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
         decided_at=deciding.decided_at,
         campaign=timer.campaign,
         kind=timer.kind,
-        outcome=outcome_of("withdrawn"),
+        outcome=OUTCOMES["withdrawn"],
         reason="withdrawn",
         eligible=[],
         propensity=1.0,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.events import DEVICES, EVENT_TYPES
+from streams.catalogue import Catalogue
 from streams.contacts import Sent
 from streams.local_time import WEEKDAYS, Stretch, minute_of_day
 from streams.policy import KINDS, Campaign, Policy, unknown_scores
@@ -56,11 +57,12 @@ class Variant:
 class CompiledPolicy:
     """See the module. Raises ValueError when the policy names a score that the tasks lack."""
 
-    def __init__(self, policy: Policy, tasks: Sequence[str]) -> None:
+    def __init__(self, policy: Policy, tasks: Sequence[str], catalogue: Catalogue | None = None) -> None:
+        """catalogue: what lists may show; None: every item."""
         faults = [f"{'.'.join(map(str, path))}: {message}" for path, message in unknown_scores(policy, tasks)]
         if faults:
             raise ValueError(f"policy {policy.name} does not fit the release: {'; '.join(faults)}")
-        self.policy = policy
+        self.policy, self.catalogue = policy, catalogue
         self.version = policy.version
         self.tasks = tuple(tasks)
         self.campaigns: list[Campaign] = list(policy.campaigns)

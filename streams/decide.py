@@ -53,7 +53,7 @@ def decide(
     users = scored.user_ids
     contacts.fetch([*(users[row] for row in rows), *(said.user for said in scored.said)])
     mark = np.maximum.accumulate(np.append(timers.watermark, scored.event_time - timers.lateness)).tolist()
-    unheard, found = deque(scored.said), moments(scored, rows, now)
+    unheard, found = deque(scored.said), moments(scored, rows, now, policy.catalogue)
     decisions: list[Decision] = []
     for row in sorted({*rows, *touched, *(said.row for said in scored.said if said.row < len(users))}):
         decisions += ring(deciding, mark[row], now)  # before what is said here

@@ -3,12 +3,17 @@ challenger, if one is named, in shadow.
 
 Both topics are compacted and small, and every worker needs all of both, so each reads them alone from the start,
 outside the consumer group. A release or policy that cannot be used is refused with a message; the last good one stays.
+A worker that starts on a policy that cannot be used takes the newest of the policy's publications that can.
+
+The catalogue of items, where one is set, is a file: it is read at start and when it has changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import aiokafka
@@ -23,6 +28,8 @@ from schemas.kafka import aiokafka_config
 from schemas.registry import Registry
 from schemas.settings import Settings
 from schemas.topics import Topics
+from streams import catalogue
+from streams.catalogue import NOTHING, CatalogueProblem
 from streams.challenger import Challenger, check_fits, refused
 from streams.decide import CompiledPolicy
 from streams.model import Model
@@ -45,6 +52,9 @@ class Following:
         self.challenger: Challenger | None = None
         self._named: dict[str, Any] | None = None  # the challenger's record
         self._document: Policy | None = None
+        self._publications: dict[int, bytes] = {}  # earlier ones by time of publishing, ms
+        self._catalogue = NOTHING if settings.catalogue_uri else None
+        self._catalogue_version, self._look_at = "", 0.0
         self.has_model = asyncio.Event()
         self.caught_up = asyncio.Event()
         self.refused = 0
@@ -64,6 +74,7 @@ class Following:
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             while True:
+                await asyncio.get_running_loop().run_in_executor(None, self._look_at_catalogue)
                 for tp, records in (await consumer.getmany(timeout_ms=300)).items():
                     await self._take(tp.topic, self._latest(records))
                 if not self.caught_up.is_set():
@@ -83,6 +94,8 @@ class Following:
         take = self._take_release if releases else self._take_policy
         value = latest.get((name if releases else self._settings.policy_name).encode())
         loop = asyncio.get_running_loop()
+        if not releases:
+            self._remember(latest)
         if value is not None:
             try:
                 await loop.run_in_executor(None, take, value)
@@ -92,6 +105,8 @@ class Following:
                 log.error("refused, the last good one stays: %s", problem)
             if self.model is not None:
                 self.has_model.set()
+        if self.refused and self._document is None and self._publications:
+            await loop.run_in_executor(None, self._fall_back)
         if releases and latest:
             named = challenger_key(name)
             await loop.run_in_executor(None, self._choose, named in latest, latest.get(named))
@@ -158,9 +173,54 @@ class Following:
         self._document = document
         log.warning("policy %s version %s in use", document.name, document.version)
 
-    @staticmethod
-    def _compile(document: Policy | None, engine: Engine | None) -> CompiledPolicy | None:
-        return None if document is None or engine is None else CompiledPolicy(document, engine.tasks)
+    def _remember(self, latest: dict[bytes, bytes | None]) -> None:
+        """Publications of the policy, which stand under name@time; until one is in force."""
+        name = self._settings.policy_name.encode() + b"@"
+        for key, value in latest.items():
+            moment = key.removeprefix(name) if key is not None and key.startswith(name) else b""
+            if value is not None and moment.isdigit() and self._document is None:
+                self._publications[int(moment)] = value
+
+    def _fall_back(self) -> None:
+        """The newest publication that can be used, where the policy in force cannot and there is none before it."""
+        for moment in sorted(self._publications, reverse=True):
+            try:
+                self._take_policy(self._publications.pop(moment))
+            except ValueError:  # as bad as the one in force, often the same
+                continue
+            log.error(
+                "policy %s of %s stands in for it: the newest publication that can be used; publish a good one",
+                self._document.version if self._document else "",
+                datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="seconds"),
+            )
+            self._publications.clear()
+            return
+
+    def _look_at_catalogue(self) -> None:
+        """Reads the catalogue when it has changed. One that cannot be used is refused; the last good one stays, and before
+        the first good one lists show nothing."""
+        uri, now = self._settings.catalogue_uri, time.monotonic()
+        if not uri or now < self._look_at:
+            return
+        self._look_at = now + self._settings.catalogue_interval_s
+        try:
+            version = catalogue.version(uri)
+            if version == self._catalogue_version:
+                return
+            self._catalogue = catalogue.read(uri)
+            self._catalogue_version = version
+        except (CatalogueProblem, ValueError, ImportError) as problem:  # also a protocol that fsspec lacks
+            self.refused += 1
+            self.problem = str(problem)
+            log.error("refused, the last good catalogue stays: %s", problem)
+            return
+        self.policy = self._compile(self._document, None if self.model is None else self.model.engine)
+        log.warning("catalogue %s in use: %s items can be shown", uri, f"{len(self._catalogue.items):,}")
+
+    def _compile(self, document: Policy | None, engine: Engine | None) -> CompiledPolicy | None:
+        if document is None or engine is None:
+            return None
+        return CompiledPolicy(document, engine.tasks, self._catalogue)
 
     @property
     def spec(self) -> FeatureSpec:

@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from streams.catalogue import Catalogue
 from streams.policy import (
     NEXT,
     Campaign,
@@ -20,6 +21,7 @@ from streams.policy import (
     RerankPayload,
     Trigger,
 )
+from streams.ranking import offered, rank
 
 _DAY, _HOUR, _MINUTE = 86_400_000, 3_600_000, 60_000  # ms
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -47,8 +49,10 @@ class Moment:
     sessions: int
     purchased: int  # latest purchase, ms; 0: none
     latest: int  # newest event, ms; 0: none
+    first: int  # first event, ms; 0: none
     now: int | None  # clock, ms; None: event time alone counts
     at: int  # ms, event time: when it is decided; after the event where a timer rang
+    catalogue: Catalogue | None = None  # what a list may show; None: every item
 
     @property
     def next_categories(self) -> list[tuple[str, float]]:
@@ -134,8 +138,8 @@ def intervention_row(intervention: Intervention) -> dict[str, Any]:
 def can_offer(campaign: Campaign, moment: Moment) -> bool:
     """Whether the prediction names what the campaign would offer: a next category, items to put in order."""
     if isinstance(campaign, RerankCampaign):
-        top = moment.top[: campaign.payload.top_categories]
-        return any(moment.popular.get(moment.categories[at]) for at in top)
+        likely = [moment.categories[at] for at in moment.top]
+        return offered(campaign.payload, likely, moment.popular, moment.catalogue)
     if isinstance(campaign, CouponCampaign):
         return campaign.payload.category != NEXT or bool(moment.top)
     return True
@@ -169,9 +173,10 @@ def compose(
         push = _push(campaign.payload, campaign.trigger, moment, send_after)
         what = f"message {push['template']}, not before {_minute(push['send_after'])} UTC"
     else:
-        rerank = _rerank(campaign.payload, moment)
+        seed = f"{moment.event_id}:{campaign.id}"
+        rerank = rank(campaign.payload, moment.next_categories, moment.popular, moment.catalogue, seed)
         named = dict.fromkeys(rerank["categories"])
-        what = f"list of {len(rerank['items'])} items from {', '.join(named)}, the most likely next"
+        what = f"list of {len(rerank['items'])} popular items from {', '.join(named)}, the most likely next"
     return Intervention(
         intervention_id=intervention_id,
         decision_id=decision_id,
@@ -215,39 +220,6 @@ def _push(payload: PushPayload, trigger: Trigger, moment: Moment, send_after: in
         "variables": {name: text.format_map(filling) for name, text in payload.variables.items()},
         "send_after": send_after,
     }
-
-
-def _rerank(payload: RerankPayload, moment: Moment) -> dict[str, Any]:
-    """Score of an item = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank.
-
-    A release keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
-    """
-    ranked: list[tuple[float, str, int, str]] = []
-    for place, (category, probability) in enumerate(moment.next_categories[: payload.top_categories]):
-        items = moment.popular.get(category, ())
-        weights = _weights(len(items))
-        ranked += [
-            (-probability / weight, item, place, category)
-            for item, weight in zip(items, weights, strict=True)
-        ]
-    ranked.sort()
-    best: dict[str, tuple[float, str]] = {}
-    for score, item, _, category in ranked:
-        if len(best) == payload.size:
-            break
-        best.setdefault(item, (-score, category))
-    return {
-        "items": list(best),
-        "scores": [score for score, _ in best.values()],
-        "categories": [category for _, category in best.values()],
-    }
-
-
-@lru_cache(64)
-def _weights(items: int) -> tuple[float, ...]:
-    """What the probability of a category with so many items is divided by, item by item."""
-    whole = sum(1 / rank for rank in range(1, items + 1))
-    return tuple(rank * whole for rank in range(1, items + 1))
 
 
 def _why(trigger: Trigger, moment: Moment) -> str:

@@ -8,11 +8,14 @@ import numpy as np
 
 from models.events import EVENT_TYPES
 from streams.candidates import Scored
+from streams.catalogue import Catalogue
 from streams.interventions import Moment
 
 
-def moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[Moment]:
-    """A moment for each of these rows, in their order, the columns of all read at once. now: see `Moment`."""
+def moments(
+    scored: Scored, rows: list[int], now: int | None, catalogue: Catalogue | None
+) -> Iterator[Moment]:
+    """A moment for each of these rows, in their order, the columns of all read at once. now, catalogue: see `Moment`."""
     if not rows:
         return
     context = scored.context[rows]
@@ -29,6 +32,7 @@ def moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[Moment
         context["sessions"].tolist(),
         context["purchase_time"].tolist(),
         context["previous_time"].tolist(),
+        context["first_time"].tolist(),
         strict=True,
     )
     for row, kind, time, scores, top, top_scores, device, *past in columns:
@@ -51,6 +55,8 @@ def moments(scored: Scored, rows: list[int], now: int | None) -> Iterator[Moment
             sessions=past[2],
             purchased=past[3],
             latest=past[4],
+            first=past[5],
             now=now,
             at=time,
+            catalogue=catalogue,
         )

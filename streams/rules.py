@@ -15,6 +15,9 @@ from streams.interventions import Moment, can_offer, due
 from streams.local_time import first_outside, local, within, zone_of
 from streams.policy import Campaign
 
+JUDGED_EVENTS = (
+    30  # earlier events of a shopper before the rate says anything: a page may send several at once
+)
 _YES = ("true", "1", "yes")
 
 
@@ -49,9 +52,14 @@ def refusal(  # noqa: PLR0911 - one return per rule
 
 
 def is_bot(moment: Moment, policy: CompiledPolicy) -> bool:
-    """Whether the user id or a property of the event marks a robot, staff or a test shopper."""
+    """Whether the user id, a property of the event or the rate of events marks a robot, staff or a test shopper."""
     if policy.bots is not None and policy.bots.match(moment.user_id):
         return True
+    rate = policy.policy.bots.events_per_minute
+    if rate is not None and moment.events >= JUDGED_EVENTS:
+        minutes = (max(moment.latest, moment.event_time) - moment.first) / 60_000
+        if moment.events > rate * minutes:
+            return True
     marks = policy.bot_properties
     return bool(marks) and any(name in marks and word.lower() in _YES for name, word in moment.properties)
 

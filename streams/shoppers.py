@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from models.events import TYPE_CODE
 from streams.candidates import Scored
 from streams.challenger import Challenger
 from streams.checkpoint import Checkpointer
 from streams.choosing import Deciding
-from streams.contacts import FORGET, ZONE, Contact, ContactBook, Said, read_consent
+from streams.contacts import FORGET, ZONE, Contact, ContactBook, Said
 from streams.deadletters import dead_letters
 from streams.decide import CompiledPolicy, decide, ring
 from streams.decode import Dead, Events
@@ -30,6 +28,7 @@ from streams.interventions import Decision, decision_row, intervention_row
 from streams.local_time import known_zone
 from streams.model import Model
 from streams.rows import Rows
+from streams.said import told, zones_told
 from streams.sequences import Applied, Sequences
 from streams.shadow import Shadow
 from streams.stages import Codecs
@@ -131,7 +130,7 @@ class Shoppers:
         """Consents, erasures and time zones among the events, in order; they count from the next of the events `at` on."""
         applied, types = work.applied, events.events["type"]
         assert applied is not None
-        zones = _zones(events.columns)
+        zones = zones_told(events.columns)
         telling = (types == CONSENT) | (types == ERASURE)
         telling[list(zones)] = True
         rows = np.flatnonzero(telling)
@@ -146,7 +145,7 @@ class Shoppers:
             if types[row] == ERASURE:
                 found.append(Said(place, user, FORGET, True))
             elif types[row] == CONSENT:
-                word = _told(events.columns, row)
+                word = told(events.columns, row)
                 strange["consent_not_understood"] += word is None
                 found += [Said(place, user, *word)] if word else []
             if row in zones and types[row] != ERASURE:
@@ -224,17 +223,3 @@ class Shoppers:
         work.records["intervention"] = [
             (item.user_id.encode(), value) for item, value in zip(emitted, values, strict=True)
         ]
-
-
-def _told(columns: Any, row: int) -> tuple[str, bool] | None:
-    return read_consent(dict(columns.column("properties")[row].as_py() or {}))
-
-
-def _zones(columns: Any) -> dict[int, str]:
-    """The property time_zone of the events that have one, by row."""
-    properties = columns.column("properties")
-    if not len(properties.keys):
-        return {}
-    places = np.flatnonzero(pc.equal(properties.keys, ZONE).to_numpy(zero_copy_only=False))
-    rows = np.searchsorted(properties.offsets.to_numpy(), places, side="right") - 1
-    return dict(zip(rows.tolist(), properties.items.take(pa.array(places)).to_pylist(), strict=True))

@@ -37,6 +37,7 @@ _KEPT = (
     "sessions",
     "purchased",
     "latest",
+    "first",
 )
 
 
@@ -178,7 +179,9 @@ class Timers:
 def kept(moment: Moment) -> Moment:
     """The moment without what belongs to a release: the same before and after it was stored."""
     names = [moment.categories[at] for at in moment.top]
-    return replace(moment, top=list(range(len(names))), categories=names, popular={}, now=None)
+    return replace(
+        moment, top=list(range(len(names))), categories=names, popular={}, now=None, catalogue=None
+    )
 
 
 def _encoded(timers: tuple[Timer, ...]) -> bytes:

@@ -12,6 +12,7 @@ from models.survival import TASKS
 from schemas.settings import Settings
 from streams.cli import policies, verb
 from streams.cli.contents import moment
+from streams.cli.evaluate import evaluate
 from streams.cli.log import Log
 from streams.cli.policies import publish as write
 from streams.cli.policies import published, switched
@@ -20,6 +21,7 @@ from streams.policy.differences import differences
 from streams.policy_document import PolicyProblem, json_schema, load, parse
 
 app = verb(no_args_is_help=True)
+app.command()(evaluate)
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Policy in YAML; deploy/policy.yaml is one to start from.")
 ]
@@ -37,6 +39,7 @@ def about() -> None:
       intentflow policy check deploy/policy.yaml
       intentflow policy diff deploy/policy.yaml
       intentflow policy publish deploy/policy.yaml
+      intentflow policy evaluate new.yaml --from 2017-10-01 --to 2018-01-01
       intentflow policy rollback
       intentflow policy kill
     """

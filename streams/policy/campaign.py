@@ -126,6 +126,19 @@ class RerankPayload(Section):
     top_categories: int = Field(
         default=3, ge=1, le=5, description="Next categories that items are taken from."
     )
+    most_per_category: int | None = Field(
+        default=None, ge=1, description="Most items of one category in the list; null: no limit."
+    )
+    margin_weight: Share = Field(
+        default=0.0,
+        description="0: order by likelihood alone; 1: by likelihood times the catalogue's margin.",
+    )
+    temperature: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="0: always the best order; above: drawn, at 1 as likely as items are, so that orders can be compared.",
+    )
     expires_minutes: Positive = Field(description="Valid for, minutes after the event.")
 
 

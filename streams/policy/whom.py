@@ -40,6 +40,11 @@ class Bots(Section):
         default=[],
         description="Event properties that mark one when they say true, 1 or yes: bot, staff.",
     )
+    events_per_minute: float | None = Field(
+        default=None,
+        gt=0,
+        description="More on average since the first event mark one, from the 30th event on; null: no limit.",
+    )
 
 
 class FrequencyCap(Section):

@@ -90,6 +90,7 @@ class Event:
     sessions: int = 0
     bought: float | None = None  # hours after NOON: the latest purchase before
     latest: float | None = None  # hours after NOON: the newest event before
+    first: float | None = None  # hours after NOON: the first event
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -133,6 +134,7 @@ def _contexts(events: list[Event]) -> Any:
     for row, event in zip(rows, events, strict=True):
         row["events"], row["sessions"] = event.events, event.sessions
         row["purchase_time"] = 0 if event.bought is None else NOON + round(event.bought * HOUR)
+        row["first_time"] = 0 if event.first is None else NOON + round(event.first * HOUR)
         row["previous_time"] = 0 if event.latest is None else NOON + round(event.latest * HOUR)
     return rows
 

@@ -141,6 +141,16 @@ def test_row_23_robots_and_staff_get_nothing() -> None:
     assert found(events, guarded) == ["bot", "bot", "bot", "emitted", "emitted"]
 
 
+@pytest.mark.parametrize(
+    ("events", "minutes", "reason"),
+    [(29, 0.0, "emitted"), (30, 0.0, "bot"), (30, 3.0, "emitted"), (31, 3.0, "bot"), (500, 49.0, "bot")],
+)
+def test_row_23_more_events_a_minute_than_a_person_makes(events: int, minutes: float, reason: str) -> None:
+    rules = compiled(document(frequency_caps=[], bots={"events_per_minute": 10.0}))
+    act = Event(lapse_30d=0.4, events=events, hour=1, first=1 - minutes / 60)
+    assert [decision.reason for decision in run([act], rules)] == [reason]
+
+
 def test_row_23_a_robot_is_no_part_of_the_holdout() -> None:
     guarded = policy(COUPON, bots={"user_ids": ["u"]}, holdout={"salt": "s", "share": 0.99})
     assert found([LAPSING], guarded) == ["bot"]

@@ -115,6 +115,18 @@ def test_row_23_a_property_of_the_event_marks_staff(tmp_path: Path, uri: str) ->
     assert [row["reason"] for row in decisions(partition)] == ["bot", "emitted"]
 
 
+def test_row_23_the_rate_is_that_of_the_log_wherever_it_is_cut(tmp_path: Path, uri: str) -> None:
+    partition = Partition(tmp_path, uri, policy=policy(top={"bots": {"events_per_minute": 60}}))
+    rows = [click(1, 0) | {"event_time": START + 100 * at, "event_id": f"fast {at}"} for at in range(40)]
+    slow = [click(2, at) for at in range(40)]
+    log = records([row for pair in zip(rows, slow, strict=True) for row in pair])
+    partition.process(log[:50])
+    partition.process(log[partition.crash() :])
+    found = [(row["user_id"], row["reason"]) for row in decisions(partition)]
+    assert [reason for user, reason in found if user == "user-1"] == ["emitted"] * 30 + ["bot"] * 10
+    assert {reason for user, reason in found if user == "user-2"} == {"emitted"}
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 59), max_size=6))
 def test_row_5_decisions_are_the_same_wherever_batches_are_cut(uri: str, seed: int, cuts: list[int]) -> None:

@@ -62,7 +62,7 @@ def test_rerank_orders_popular_items_of_the_next_categories() -> None:
     assert out.expires_at == NOON + HOUR // 2
     assert out.reason == (
         "Buys again within 3 days with probability 0.50 (between 0.20 and 0.80) after a click on 2017-11-03; "
-        "list of 3 items from SOFT DRINKS, BEEF, the most likely next"
+        "list of 3 popular items from SOFT DRINKS, BEEF, the most likely next"
     )
 
 

@@ -1,0 +1,135 @@
+"""The order of a list: candidates, what may be shown of them, and an order drawn with known chances.
+
+    P(category) · share of the item in it ─► available only ─► weighed by margin ─► drawn place by place
+
+At temperature T > 0 the order is Plackett and Luce's: at each place an item is drawn with chance w_i / Σ w of those that
+may stand there, w = worth^(1/T); drawn by the Gumbel trick (Yellott 1977, doi 10.1016/0022-2496(77)90026-8): the largest
+log w + noise. The noise comes from the event's id, so that a redo gives the same list. Items that may stand at a place are
+among those that might have stood at every place before, so their noise is bounded by the same value, the last one's, and
+the chances hold with a limit per category, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from streams.catalogue import Catalogue
+from streams.policy import RerankPayload
+
+
+class Candidate(NamedTuple):
+    """score: probability; worth: what it is ordered by."""
+
+    item: str
+    category: str
+    score: float
+    worth: float
+
+
+def rank(
+    payload: RerankPayload,
+    likely: Sequence[tuple[str, float]],
+    popular: Mapping[str, Sequence[str]],
+    catalogue: Catalogue | None,
+    seed: str,
+) -> dict[str, Any]:
+    """The list as in schemas/intervention.avsc, Rerank. likely: next categories with their probability, best first."""
+    found = candidates(payload, likely, popular, catalogue)
+    chosen, chances = _drawn(found, payload, seed)
+    return {
+        "items": [one.item for one in chosen],
+        "scores": [one.score for one in chosen],
+        "categories": [one.category for one in chosen],
+        "propensities": chances,
+    }
+
+
+def offered(
+    payload: RerankPayload,
+    likely: Sequence[str],
+    popular: Mapping[str, Sequence[str]],
+    catalogue: Catalogue | None,
+) -> bool:
+    """Whether there is an item to show. likely: next categories."""
+    return any(
+        catalogue is None or item in catalogue.items
+        for category in likely[: payload.top_categories]
+        for item in popular.get(category, ())
+    )
+
+
+def candidates(
+    payload: RerankPayload,
+    likely: Sequence[tuple[str, float]],
+    popular: Mapping[str, Sequence[str]],
+    catalogue: Catalogue | None,
+) -> list[Candidate]:
+    """What may be shown, best first, each item once.
+
+    Score of an item = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank. A release
+    keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
+    """
+    found: dict[str, Candidate] = {}
+    for category, probability in likely[: payload.top_categories]:
+        items = popular.get(category, ())
+        for item, weight in zip(items, _weights(len(items)), strict=True):
+            score = probability / weight
+            if catalogue is not None and item not in catalogue.items:
+                continue
+            if item not in found or found[item].score < score:
+                worth = 1.0 if catalogue is None else catalogue.worth(item, payload.margin_weight)
+                named = "" if catalogue is None else catalogue.items[item].category
+                found[item] = Candidate(item, named or category, score, score * worth)
+    place = {category: at for at, (category, _) in enumerate(likely)}
+    return sorted(found.values(), key=lambda one: (-one.worth, one.item, place.get(one.category, len(place))))
+
+
+def _drawn(found: list[Candidate], payload: RerankPayload, seed: str) -> tuple[list[Candidate], list[float]]:
+    """The items of the list, and the chance of each at its place given those before it."""
+    heat = payload.temperature
+    if heat:
+        keys = [_log(one.worth) / heat + noise for one, noise in zip(found, _noise(found, seed), strict=True)]
+        order = sorted(range(len(found)), key=lambda at: -keys[at])
+        found = [found[at] for at in order]
+    chosen: list[Candidate] = []
+    chances: list[float] = []
+    left, held = list(found), Counter[str]()
+    while left and len(chosen) < payload.size:
+        one = left[0]
+        chances.append(_chance(left, heat) if heat else 1.0)
+        chosen.append(one)
+        held[one.category] += 1
+        full = payload.most_per_category is not None and held[one.category] >= payload.most_per_category
+        left = [other for other in left[1:] if not (full and other.category == one.category)]
+    return chosen, chances
+
+
+def _chance(left: list[Candidate], heat: float) -> float:
+    """Of the first among all that are left."""
+    logs = [_log(one.worth) / heat for one in left]
+    most = max(logs)
+    return math.exp(logs[0] - most) / sum(math.exp(one - most) for one in logs)
+
+
+def _noise(found: list[Candidate], seed: str) -> Iterator[float]:
+    """Standard Gumbel noise of each item, from the seed and the item's id alone."""
+    for one in found:
+        digest = hashlib.blake2b(f"{seed}:{one.item}".encode(), digest_size=8).digest()
+        even = (int.from_bytes(digest, "big") + 0.5) / 2.0**64
+        yield -math.log(-math.log(min(even, 1.0 - 2.0**-53)))
+
+
+def _log(worth: float) -> float:
+    return math.log(max(worth, 1e-300))  # a margin of 0 at full weight comes last, and not by an error
+
+
+@lru_cache(64)
+def _weights(items: int) -> tuple[float, ...]:
+    """What the probability of a category with so many items is divided by, item by item."""
+    whole = sum(1 / rank for rank in range(1, items + 1))
+    return tuple(rank * whole for rank in range(1, items + 1))

@@ -1,0 +1,260 @@
+"""The archive again as what `decide` is given: scored events in the order of each shopper's log.
+
+events since the archive begins ─► what was known of each shopper ─┐
+predictions of the interval ───────────────────────────────────────┼─► Past.batches() ─► decide
+consent and time zones told, interventions sent before ────────────┘
+
+Rows go by shopper: what `decide` keeps is each shopper's own, so the order between shoppers makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.events import EVENT_TYPES, TYPE_CODE
+from models.replay import archive, source
+from models.replay.dataset import Sequences, build
+from models.replay.source import Batch, Interval, SourceProblem, moment
+from schemas.settings import Settings
+from streams.candidates import Scored
+from streams.contacts import ZONE, Said, Sent, read_consent
+from streams.local_time import known_zone
+from streams.whatif.rebuilt import card_of, rebuilt, taken
+
+Array = npt.NDArray[Any]
+
+CONSENT = TYPE_CODE["consent"]
+DAY_MS = 86_400_000
+DECISIONS = [
+    "decision_id",
+    "event_id",
+    "user_id",
+    "event_time",
+    "campaign",
+    "kind",
+    "outcome",
+    "reason",
+    "policy_version",
+    "arm",
+    "intervention_id",
+    "send_after",
+]
+_PREDICTIONS = [
+    "event_id",
+    "prediction_id",
+    "scored_at",
+    "release",
+    "scores",
+    "next_categories",
+    "next_category_scores",
+]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known of an interval. Rows (N,) are the events that a policy may look at, by shopper and log.
+
+    scored: per release, its rows; release, place: of each row, where it stands there; scored_at int64 (N,), ms; shopper
+    int64 (N,), position in sequences.users. said: what each shopper told before a row. sent: interventions before the
+    interval, oldest first. decided: rows of `decisions` by decision id. known_until: ms, purchases are known up to here.
+    """
+
+    interval: Interval
+    sequences: Sequences
+    scored: dict[str, Scored]
+    release: Array
+    place: Array
+    scored_at: Array
+    shopper: Array
+    said: list[Said]
+    sent: list[tuple[str, Sent]]
+    decided: dict[str, dict[str, Any]]
+    known_until: int
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.shopper)
+
+    def batches(self, by_clock: bool) -> Iterator[tuple[Scored, int]]:
+        """(batch, clock of its scoring, ms) in the order in which they were scored.
+
+        by_clock: a batch holds what was scored at one moment, as live, for policies that look at a clock.
+        """
+        order = np.lexsort((np.arange(len(self)), self.scored_at))
+        where = np.empty(len(self), np.int64)
+        where[order] = np.arange(len(self))
+        said = sorted(((int(where[one.row]), one) for one in self.said), key=lambda pair: pair[0])
+        release, clock = self.release[order], self.scored_at[order]
+        new = np.ones(len(self), bool)
+        new[1:] = (release[1:] != release[:-1]) | (by_clock & (clock[1:] != clock[:-1]))
+        starts = np.flatnonzero(new).tolist()
+        heard = 0
+        for first, stop in zip(starts, [*starts[1:], len(self)], strict=True):
+            words = []
+            while heard < len(said) and said[heard][0] < stop:
+                words.append(said[heard][1]._replace(row=said[heard][0] - first))
+                heard += 1
+            whole = self.scored[str(release[first])]
+            yield replace(taken(whole, self.place[order[first:stop]]), said=words), int(clock[first])
+
+
+def read(settings: Settings, interval: Interval, event_types: set[str], window_ms: int) -> Past:
+    """The past of the interval; event_types: those that some campaign is triggered by. window_ms: purchases are wanted
+    until so long after it. Raises SourceProblem when the archive lacks events, predictions or decisions of it.
+    """
+    words: dict[str, list[tuple[str, str]]] = {}
+    sequences = _sequences(settings, interval, window_ms, words)
+    events = sequences.events
+    wanted = interval.holds(events["time"]) & np.isin(
+        events["type"], [EVENT_TYPES.index(name) for name in event_types]
+    )
+    assert sequences.event_ids is not None
+    rows = np.flatnonzero(wanted)
+    predictions = _predictions(settings, interval, sequences.event_ids.take(pa.array(rows)))
+    found = pc.index_in(sequences.event_ids.take(pa.array(rows)), value_set=predictions["event_id"])
+    known = np.asarray(found.is_valid())
+    rows, at = rows[known], found.drop_null().to_numpy().astype(np.int64)
+    predictions = predictions.take(pa.array(at)).combine_chunks()
+    release = np.array(predictions["release"].to_pylist(), object)
+    place, scored, notes = np.empty(len(rows), np.int64), {}, []
+    for name in dict.fromkeys(release.tolist()):
+        mine = np.flatnonzero(release == name)
+        place[mine] = np.arange(len(mine))
+        card = card_of(settings, name)
+        if card is None:
+            notes.append(
+                f"release {name} is not under {settings.releases_uri}: lists have no items in this replay"
+            )
+        scored[name] = rebuilt(sequences, rows[mine], predictions.take(pa.array(mine)), name, card, words)
+    decided, sent = _decided(settings, interval, sequences)
+    return Past(
+        interval=interval,
+        sequences=sequences,
+        scored=scored,
+        release=release,
+        place=place,
+        scored_at=predictions["scored_at"].cast(pa.int64()).to_numpy(),
+        shopper=sequences.shopper[rows],
+        said=_said(sequences, rows, words),
+        sent=sent,
+        decided=decided,
+        known_until=_known_until(settings, interval.stop + window_ms, int(events["time"].max())),
+        notes=notes,
+    )
+
+
+def _sequences(
+    settings: Settings, interval: Interval, window_ms: int, words: dict[str, list[tuple[str, str]]]
+) -> Sequences:
+    """Every usable event from the archive's begin until the last window closes; its properties into `words`, by event."""
+    reach = Interval(_first_day(settings), interval.stop + window_ms)
+    dropped: Counter[str] = Counter()
+
+    def batches() -> Iterator[Batch]:
+        found = archive.read_events(settings, reach)
+        for batch in source.usable(found, source.bounds(settings), reach, dropped):
+            _note(batch.events, words)
+            yield batch
+
+    return build(batches(), settings.ring_events, dropped, keep_ids=True)
+
+
+def _known_until(settings: Settings, wanted: int, latest: int) -> int:
+    """All of what came up to `wanted`, ms, is known when the archive has a later day; else up to its latest event."""
+    after = archive.newest_day(settings, "events")
+    return wanted if after is not None and after - DAY_MS >= wanted else latest
+
+
+def _note(events: pa.RecordBatch, words: dict[str, list[tuple[str, str]]]) -> None:
+    properties = events.column("properties")
+    filled = pc.greater(pc.list_value_length(properties.cast(_PAIRS)), 0).fill_null(False)
+    rows = pa.array(np.flatnonzero(filled.to_numpy(zero_copy_only=False)))
+    ids, texts = events.column("event_id").take(rows).to_pylist(), properties.take(rows).to_pylist()
+    words.update(zip(ids, texts, strict=True))
+
+
+_PAIRS = pa.list_(pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string())]))
+
+
+def _first_day(settings: Settings) -> int:
+    fs, root = fsspec.url_to_fs(settings.archive_uri)
+    folder = f"{root}/events"
+    days = [path.rpartition("day=")[2] for path in fs.ls(folder, detail=False)] if fs.isdir(folder) else []
+    if not days:
+        raise SourceProblem(
+            f"archive {settings.archive_uri}: no events; archive them first (`intentflow archive --until-end`), or set "
+            "INTENTFLOW_ARCHIVE_URI"
+        )
+    return moment(min(days))
+
+
+def _predictions(settings: Settings, interval: Interval, ids: pa.Array) -> pa.Table:
+    wanted = pc.SetLookupOptions(ids)
+    parts = [
+        table.filter(pc.is_in(table["event_id"], options=wanted))
+        for table in archive.read(settings, "predictions", interval, _PREDICTIONS)
+    ]
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _said(sequences: Sequences, rows: Array, words: dict[str, list[tuple[str, str]]]) -> list[Said]:
+    """Consent and time zones, each at the shopper's next row of `rows`; what has none cannot matter."""
+    types, found = sequences.events["type"], []
+    told = pc.is_in(sequences.event_ids, pa.array([*words], pa.string()))
+    telling = np.flatnonzero(np.asarray(told) | (types == CONSENT))
+    after = np.searchsorted(rows, telling)
+    for at, row in zip(telling.tolist(), after.tolist(), strict=True):
+        if row == len(rows) or sequences.shopper[rows[row]] != sequences.shopper[at]:
+            continue
+        assert sequences.event_ids is not None
+        properties = dict(words.get(sequences.event_ids[at].as_py(), ()))
+        user = sequences.users[int(sequences.shopper[at])].as_py()
+        consent = read_consent(properties) if types[at] == CONSENT else None
+        if consent is not None:
+            found.append(Said(row, user, *consent))
+        if ZONE in properties and known_zone(properties[ZONE]):
+            found.append(Said(row, user, ZONE, True, properties[ZONE]))
+    return found
+
+
+def _decided(
+    settings: Settings, interval: Interval, sequences: Sequences
+) -> tuple[dict[str, dict[str, Any]], list[tuple[str, Sent]]]:
+    """Decisions of the interval by their id, and what was sent before it to whom, oldest first."""
+    reach = Interval(_first_day(settings), interval.stop)
+    decided, sent = {}, []
+    for table in archive.read(settings, "decisions", reach, DECISIONS):
+        times = table["event_time"].cast(pa.int64())
+        within = table.filter(interval.holds(times.to_numpy()))
+        decided.update({row["decision_id"]: row for row in within.to_pylist()})
+        earlier = pc.and_(
+            pc.less(times, interval.start), pc.equal(table["outcome"].cast(pa.string()), "emit")
+        )
+        for row in table.filter(earlier).to_pylist():
+            later = row["send_after"] and _ms(row["send_after"])
+            time = _ms(row["event_time"])
+            entry = Sent(
+                row["campaign"], row["kind"], time, row["intervention_id"], later if later != time else None
+            )
+            sent.append((row["user_id"], entry))
+    sent.sort(key=lambda pair: pair[1].time)
+    begins = dict(
+        zip(
+            sequences.users.to_pylist(), sequences.events["time"][sequences.bounds[:-1]].tolist(), strict=True
+        )
+    )
+    return decided, [pair for pair in sent if pair[1].time >= begins.get(pair[0], np.inf)]
+
+
+def _ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)

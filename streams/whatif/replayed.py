@@ -1,0 +1,57 @@
+"""The decisions of a policy over a past: the real `decide`, with a contact book that lies in memory and goes again."""
+
+from __future__ import annotations
+
+from schemas.codec import Codec
+from schemas.registry import FileRegistry
+from streams.compiled import CompiledPolicy
+from streams.contacts import ContactBook
+from streams.decide import Decision, decide
+from streams.policy import Campaign, Policy
+from streams.whatif.past import Past
+
+
+def replay(past: Past, policy: Policy) -> list[Decision]:
+    """What the policy decides for every candidate, as if it had been in force from the interval's begin on.
+
+    What had really been sent before is counted by caps and cooldowns; from then on only what this policy sends is. What
+    shoppers did stays what they did. Raises ValueError when the policy names a score that a release of then lacked.
+    """
+    compiled = {
+        name: CompiledPolicy(policy, scored.tasks) for name, scored in past.scored.items() if scored.tasks
+    }
+    book = ContactBook(Codec(FileRegistry(), "contact"), lambda users: [None] * len(users), capacity=1 << 40)
+    for user, entry in past.sent if compiled else ():
+        book.put(user, book.get(user).after(entry, next(iter(compiled.values())).reach))
+    book.end()
+    decisions: list[Decision] = []
+    for scored, clock in past.batches(policy.max_age_minutes is not None):
+        rules = compiled[scored.release]
+        decisions += decide(scored, book, rules, clock, clock if rules.max_age is not None else None)
+        book.end()
+    return decisions
+
+
+def rehearse(past: Past, policy: Policy) -> list[Decision]:
+    """The same if chance left nobody alone: no hold-out, and control arms get their campaign as it is written.
+
+    So every shopper has the moments at which the policy would act; which of them it did act at was left to chance.
+    """
+    return replay(past, without_chance(policy))
+
+
+def without_chance(policy: Policy) -> Policy:
+    """The policy without hold-out, its arms that are nothing made to act; arms stay as they are dealt."""
+    return policy.model_copy(
+        update={
+            "holdout": policy.holdout.model_copy(update={"share": 0.0}),
+            "campaigns": [_acting(campaign) for campaign in policy.campaigns],
+        }
+    )
+
+
+def _acting(campaign: Campaign) -> Campaign:
+    if campaign.experiment is None:
+        return campaign
+    arms = [arm.model_copy(update={"nothing": False}) for arm in campaign.experiment.arms]
+    return campaign.model_copy(update={"experiment": campaign.experiment.model_copy(update={"arms": arms})})

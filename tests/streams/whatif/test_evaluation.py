@@ -1,0 +1,231 @@
+"""What another policy would have done and earned: from a real archive of a shop whose truth is known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from models.replay.source import Interval, SourceProblem
+from schemas.settings import Settings
+from streams.cli import app
+from streams.compiled import CompiledPolicy
+from streams.decide import is_held_out
+from streams.policy import Policy
+from streams.whatif.evaluation import Evaluation, evaluate
+from streams.whatif.rounds import Margin
+from tests.models.replay.test_imports import ROOT, file_of, imported
+from tests.streams.decide_cases import TASKS
+from tests.streams.live import event
+from tests.streams.whatif.shop import (
+    BUYS,
+    BUYS_TREATED,
+    COST,
+    MARGIN,
+    WINDOW,
+    archived,
+    interval,
+    policy,
+    shop,
+)
+
+USERS, SHARE = 600, 0.4
+MOMENTS = 2 * USERS
+SENDING = ("streams.transaction", "streams.turns", "streams.app", "streams.worker", "schemas.producer")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return archived(tmp_path_factory.mktemp("shop"), shop(USERS, SHARE), policy(SHARE))
+
+
+def asked(settings: Settings, old: Policy, new: Policy, **more: Any) -> Evaluation:
+    margin = Margin(WINDOW * 60_000, more.pop("share", None))
+    return evaluate(settings, old, new, Interval(*interval()), margin, **more)
+
+
+def without(of: Policy) -> Policy:
+    return of.model_copy(update={"campaigns": []})
+
+
+def test_the_replay_of_the_policy_in_force_is_what_the_log_says(settings: Settings) -> None:
+    found = asked(settings, policy(SHARE), policy(SHARE))
+    assert found.shared == found.same == 4 * USERS  # every click
+    held = sum(is_held_out(f"user-{user}", "s", SHARE) for user in range(USERS))
+    assert found.before == {
+        "winback": Counter(holdout=4 * held, emitted=2 * (USERS - held), cooldown=2 * (USERS - held))
+    }
+    assert found.changes == []
+    assert found.earned[0].difference is None
+    assert found.earned[0].refused == ""
+
+
+@pytest.mark.parametrize("share_of_price", [None, 0.25])
+def test_what_leaving_all_alone_costs_is_within_its_interval(
+    settings: Settings, share_of_price: float | None
+) -> None:
+    """Per moment (1 - hold-out) times (what the coupon causes, less its cost) would have been lost."""
+    found = asked(settings, policy(SHARE), without(policy(SHARE)), share=share_of_price)
+    (one,) = found.earned
+    assert one.refused == ""
+    assert one.difference is not None
+    assert one.rounds is not None
+    assert len(one.rounds) == MOMENTS
+    assert one.overlap is not None
+    assert one.overlap.ess == pytest.approx(
+        sum(is_held_out(f"user-{user}", "s", SHARE) for user in range(USERS))
+    )
+    caused = (BUYS_TREATED - BUYS) * MARGIN - COST  # 40 x .25 is 10, too
+    truth = -(1 - SHARE) * MOMENTS * caused
+    for name in ("ips", "snips", "dr", "switch_dr"):
+        total = one.difference[name]
+        assert total.low < truth < total.high, name
+    assert one.difference["dr"].high < 0
+    assert found.together.value == pytest.approx(one.difference["dr"].value)
+
+
+def test_a_campaign_that_nobody_was_left_without_is_refused(tmp_path: Path) -> None:
+    settings = archived(tmp_path, shop(40, 0.0), policy(0.0))
+    found = asked(settings, policy(0.0), without(policy(0.0)))
+    (one,) = found.earned
+    assert "no shopper was left without winback at the 80 moments" in one.refused
+    assert "raise holdout.share (it was 0)" in one.refused
+    assert one.difference is None
+    assert found.changes, "what it would have done is told all the same"
+
+
+def test_an_offer_that_nobody_was_given_is_refused_and_so_is_a_new_campaign(settings: Settings) -> None:
+    (one,) = asked(settings, policy(SHARE), policy(SHARE, value=7.0)).earned
+    assert "nobody was ever given coupon value 7.0" in one.refused
+    new = policy(SHARE)
+    other = new.model_copy(
+        update={"campaigns": [*new.campaigns, new.campaigns[0].model_copy(update={"id": "other"})]}
+    )
+    assert "had no other" in asked(settings, policy(SHARE), other).earned[1].refused
+
+
+def test_too_few_left_alone_are_refused_with_their_number(settings: Settings) -> None:
+    (one,) = asked(settings, policy(SHARE), without(policy(SHARE)), least_ess=500).earned
+    assert "effective sample size" in one.refused
+    assert "want 500" in one.refused
+
+
+def test_moments_at_which_only_the_new_policy_acts_are_refused(settings: Settings) -> None:
+    (one,) = asked(settings, policy(SHARE), policy(SHARE, cooldown_hours=0.0)).earned
+    assert one.rounds is not None
+    assert one.rounds.elsewhere == 2 * USERS
+    assert "never acted" in one.refused
+
+
+def test_an_arm_that_gets_all_the_shoppers_is_told_from_those_who_had_it(tmp_path: Path) -> None:
+    arms = [{"name": "none", "share": 50, "nothing": True}, {"name": "some", "share": 50}]
+    of = policy(0.0, experiment={"salt": "x", "arms": arms})
+    compiled = CompiledPolicy(of, TASKS)
+    campaign = of.campaigns[0]
+    rows = shop(400, 0.0, lambda user: not compiled.variant(campaign, user).nothing)
+    settings = archived(tmp_path, rows, of)
+    (one,) = asked(settings, of, policy(0.0)).earned
+    assert one.refused == ""
+    assert one.rounds is not None
+    assert len(one.rounds) == 800
+    assert set(one.rounds.propensity) == {0.5}
+    assert one.difference is not None
+    truth = 0.5 * 800 * ((BUYS_TREATED - BUYS) * MARGIN - COST)
+    assert one.difference["dr"].low < truth < one.difference["dr"].high
+
+
+def test_windows_that_are_still_open_are_left_out(settings: Settings) -> None:
+    """The archive ends on day 20 with the last shopper, whose second click is ten days before that."""
+    margin = Margin(10 * 24 * 3_600_000 + 1000)
+    found = evaluate(settings, policy(SHARE), without(policy(SHARE)), Interval(*interval()), margin)
+    rounds = found.earned[0].rounds
+    assert rounds is not None
+    assert len(rounds) == MOMENTS - 1  # the last shopper's
+    assert rounds.open == 1
+
+
+def test_what_was_told_and_sent_before_the_interval_counts(tmp_path: Path) -> None:
+    rows = [
+        event(1, 0, event_type="click"),
+        event(1, 2, event_type="consent", properties={"channel": "coupon", "granted": "false"}),
+        event(2, 3, event_type="click"),
+        event(3, 4, event_type="search", properties={"time_zone": "Asia/Tokyo"}),
+        event(1, 61, event_type="click"),
+        event(2, 62, event_type="click"),
+        event(3, 63, event_type="click"),
+    ]
+    quiet = {"quiet_hours": [{"from": "08:00", "until": "09:00"}]}  # in Tokyo it is 08:16, in UTC 23:16
+    of = policy(0.0, top=quiet)
+    settings = archived(tmp_path, rows, of, parts=2)
+    start = int(rows[4]["event_time"])
+    found = evaluate(settings, of, of, Interval(start, start + 600_000), Margin(1))
+    assert found.before == {"winback": Counter(no_consent=1, cooldown=1, quiet_hours=1)}
+    assert (found.shared, found.same) == (3, 3)
+
+
+def test_an_old_event_is_judged_by_the_clock_of_its_scoring(tmp_path: Path) -> None:
+    of = policy(0.0, top={"max_age_minutes": 10.0})
+    settings = archived(tmp_path, shop(5, 0.0), of)
+    found = asked(settings, of, policy(0.0))
+    assert found.before == {"winback": Counter(stale=20)}
+    assert found.same == 20
+    assert found.after == {"winback": Counter(emitted=10, cooldown=10)}
+
+
+def test_an_archive_without_predictions_is_refused_in_words(tmp_path: Path) -> None:
+    settings = Settings(archive_uri=str(tmp_path))
+    with pytest.raises(SourceProblem, match="no events; archive them first"):
+        asked(settings, policy(), policy())
+
+
+def test_nothing_of_it_can_reach_what_sends() -> None:
+    pending, seen = list((ROOT / "streams" / "whatif").glob("*.py")), set[Path]()
+    while pending:
+        module = pending.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        names = imported(module)
+        assert not names & set(SENDING), module
+        pending += [found for name in names if (found := file_of(name)) is not None]
+    assert len(seen) > 30
+    for module in (ROOT / "streams" / "whatif").glob("*.py"):
+        assert "Producer" not in module.read_text(encoding="utf-8")
+
+
+def test_the_command_tells_it_to_people_and_programs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("archive_uri", "releases_uri", "event_max_age_days", "ring_events"):
+        monkeypatch.setenv(f"INTENTFLOW_{name.upper()}", str(getattr(settings, name)))
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(policy(SHARE).to_yaml(), encoding="utf-8")
+    new.write_text(without(policy(SHARE)).to_yaml(), encoding="utf-8")
+    args = ["policy", "evaluate", str(new), "--against", str(old), "--window-days", "3"]
+    args += ["--from", "2023-11-14T22:13:20", "--to", "2023-11-29"]
+
+    def run(*more: str) -> str:
+        result = CliRunner().invoke(app, [*args, *more])
+        assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+        return result.output
+
+    told = run("--out", str(tmp_path / "changes.csv"))
+    assert "gives 100.00% of its 2,400 logged decisions the same reason" in told
+    assert "600 of 600 shoppers would have been decided about differently" in told
+    assert "largest weight" in told
+    with (tmp_path / "changes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2400
+    assert {row["after_reason"] for row in rows} == {""}
+    found = json.loads(run("--json"))
+    assert found["agreement"] == {"decisions": 2400, "same": 2400}
+    assert set(found["earned"][0]["difference"]) == {"ips", "snips", "dm", "dr", "switch_dr"}
+    assert "shopper user-3: 4 decisions would have been others" in run("--shopper", "user-3")
+    assert "no shopper nobody in the archive" in run("--shopper", "nobody")
+    assert yaml.safe_load(old.read_text(encoding="utf-8"))["holdout"]["share"] == SHARE
