@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers faults bench lint format docs brokers lock clean
+.PHONY: help demo test test-peers faults bench bench-report lint format docs brokers lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,8 @@ faults: $(LINKED) brokers  ## harm of every kind, and nothing lost or doubled: b
 	SHORT=$(SHORT) $(BIN)/python -m tests.faults
 
 bench: bench-pipeline  ## the pipeline against plain Faust on a real Kafka, into bench/results/pipeline.json
+
+bench-report: bench-honesty  ## the effect report against the made-up shop's truth: bench/results/honesty.json
 
 bench-%: $(LINKED)  ## one measurement, bench/%.py
 	$(BIN)/python -m bench.$*

@@ -12,6 +12,7 @@
     serving    every kind of trunk: a step with carried state against a window of 50 events
     shrink     smaller models: what they cost in AUC and save in time
     gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
+    honesty    the effect report against a made-up shop's true effects (make bench-report)
     models     every model family on real data, against published results, into docs/models.md (models/)
     page       makes docs/performance.md from bench/results/
 

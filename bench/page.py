@@ -108,6 +108,13 @@ on the other, 20 times; `_sd` is that of one halving. **Qini** is 0 for chance a
 is what the e-mail does to the best 10 or 30 % by each learner. `chosen`: the one that folds of the learning half spoke
 for, which alone stands to the bars.
 """,
+    "honesty": """
+The effect report held against a made-up shop whose truth is known (models/shop), 200 times with other shoppers and another
+lot. `effect`: nine in ten shoppers get coupons of 5 over two weeks, the others are held out; `covers` is the share of runs
+whose 95 % interval holds the true effect, `covers_without_cuped` that of the plain difference, `noise_removed` what the 28 days
+before take off its variance. `nothing`: as many runs in which nobody gets anything; alarms are counted at p < .05, and a run of
+200 that are right lies within the binomial band in 99 of 100 cases. `at_every_look`: 40 looks a run while shoppers come in.
+""",
     "training": """
 Events per second of CPU on one core. **gru4rec**: YooChoose clicks, our GRU4Rec beside its official PyTorch code, which
 is not part of this repository (`GRU4REC=folder make bench-training`): the same sessions, 100 units, tied item vectors,

@@ -112,6 +112,18 @@ class Settings(BaseSettings):
     archive_uri: str = Field(
         ".intentflow/archive", min_length=1, description="Folder or fsspec URL of the Parquet archive."
     )
+    outcome_late_hours: float = Field(
+        48.0,
+        ge=0,
+        description="Hours of event time after which an event or decision is too late to change an outcome: what the "
+        "outcome agent keeps grows with it, and a worker that lags by more costs outcomes.",
+    )
+    outcome_known_days: float = Field(
+        90.0,
+        ge=0,
+        description="Days for which the outcome agent knows an intervention again: exposures and redemptions that name "
+        "an older one become dead letters. Longer than any coupon is valid.",
+    )
     searches_dir: str = Field(
         ".intentflow/searches",
         min_length=1,

@@ -56,6 +56,7 @@ class Topics:
         self.dead_letters = prefix + "dead-letters"
         self.sequences_changelog = prefix + "sequences-changelog"
         self.contacts_changelog = prefix + "contacts-changelog"
+        self.outcomes_changelog = prefix + "outcomes-changelog"
 
     def of_schema(self, name: str) -> str:
         """Topic whose values have the schema `name` (as in schemas/<name>.avsc). Raises KeyError for others.
@@ -74,6 +75,7 @@ class Topics:
             "policy": self.policies,
             "dead_letter": self.dead_letters,
             "contact": self.contacts_changelog,
+            "attribution": self.outcomes_changelog,
         }[name]
 
 
@@ -110,6 +112,7 @@ def catalogue(settings: Settings) -> list[TopicSpec]:
         ),
         TopicSpec(topics.sequences_changelog, count, shopper | changelog),
         TopicSpec(topics.contacts_changelog, count, shopper | changelog),
+        TopicSpec(topics.outcomes_changelog, count, shopper | changelog),
         TopicSpec(topics.model_releases, 1, safe | latest),
         TopicSpec(topics.model_drift, 1, safe | latest),
         TopicSpec(topics.policies, 1, safe | latest),

@@ -1,5 +1,5 @@
-"""The archive agent: events, predictions (a challenger's too) and decisions from Kafka to Parquet, each committed
-record exactly once.
+"""The archive agent: events, predictions (a challenger's too), decisions and outcomes from Kafka to Parquet, each
+committed record exactly once.
 
 Side branch of the data flow: the replay job reads what stands here. Layout and files: see `archive_files`. Columns:
 those of the topic's Avro schema, `_partition` int32, `_offset` int64, `_timestamp` int64 (record timestamp, ms).
@@ -105,12 +105,14 @@ class Archive:
             topics.predictions: Codec(registry, "prediction"),
             topics.shadow_predictions: Codec(registry, "prediction"),
             topics.decisions: Codec(registry, "decision"),
+            topics.outcomes: Codec(registry, "outcome"),
         }
         self._kinds = {
             topics.behavior_events: "events",
             topics.predictions: "predictions",
             topics.shadow_predictions: "shadow_predictions",
             topics.decisions: "decisions",
+            topics.outcomes: "outcomes",
         }
         self._ranges: dict[Place, Range] = {}
         self._assigned: set[Place] = set()

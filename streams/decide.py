@@ -151,6 +151,7 @@ def _decide_event(
             send_after=out if willing and at == winner else None,
             why=why[at],
             history_digest=digest,
+            attribution_hours=campaign.attribution_hours,
         )
         if reason == "emitted":
             assert out is not None
@@ -212,6 +213,8 @@ def _emit(
     decision.intervention = compose(
         campaign, moment, name, decision.decision_id, decision.decided_at, out, variant.arm
     )
+    coupon = decision.intervention.coupon
+    decision.coupon_value = 0.0 if coupon is None else coupon["value"]
     later = None if out == moment.event_time else out
     sent = Sent(campaign.id, campaign.kind, moment.event_time, name, later)
     contacts.put(moment.user_id, contact.after(sent, policy.reach))

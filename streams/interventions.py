@@ -109,6 +109,8 @@ class Decision:
     send_after: int | None  # ms, event time
     why: str
     history_digest: str
+    attribution_hours: float = 168.0
+    coupon_value: float = 0.0  # shop's currency; 0: no coupon was published
     intervention: Intervention | None = None
 
 

@@ -41,7 +41,7 @@ def roc(labels: Array, scores: Mapping[str, Array], name: str) -> str:
             _line(axes, predictor, false / max(false[-1], 1), true / max(true[-1], 1))
         axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
 
-    return _svg(draw, f"{name}-roc", "ROC curves")
+    return svg(draw, f"{name}-roc", "ROC curves")
 
 
 def precision_recall(labels: Array, scores: Mapping[str, Array], name: str) -> str:
@@ -53,7 +53,7 @@ def precision_recall(labels: Array, scores: Mapping[str, Array], name: str) -> s
             _line(axes, predictor, true / max(true[-1], 1), true / (true + false))
         axes.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.03))
 
-    return _svg(draw, f"{name}-pr", "Precision over recall")
+    return svg(draw, f"{name}-pr", "Precision over recall")
 
 
 def gain(labels: Array, scores: Mapping[str, Array], name: str) -> str:
@@ -65,7 +65,7 @@ def gain(labels: Array, scores: Mapping[str, Array], name: str) -> str:
             _line(axes, predictor, (true + false) / len(labels), true / max(true[-1], 1))
         axes.set(xlabel="share of rows, highest scores first", ylabel="share of the yes found", title="Gain")
 
-    return _svg(draw, f"{name}-gain", "Cumulative gain")
+    return svg(draw, f"{name}-gain", "Cumulative gain")
 
 
 def calibration(bins: Mapping[str, Sequence[Bin]], name: str) -> str:
@@ -80,7 +80,7 @@ def calibration(bins: Mapping[str, Sequence[Bin]], name: str) -> str:
             axes.scatter(said, came, 90 * rows / rows.sum() + 4, color=COLOURS[predictor], linewidths=0)
         axes.set(xlabel=f"predicted, {BINS} bins", ylabel="happened", title="Calibration")
 
-    return _svg(draw, f"{name}-calibration", "Calibration")
+    return svg(draw, f"{name}-calibration", "Calibration")
 
 
 def confusion(found: Decided, threshold: str, name: str) -> str:
@@ -106,7 +106,7 @@ def confusion(found: Decided, threshold: str, name: str) -> str:
         axes.set_title(f"Confusion, yes from {threshold}")
         axes.grid(visible=False)
 
-    return _svg(draw, f"{name}-confusion", "Confusion matrix", legend=False)
+    return svg(draw, f"{name}-confusion", "Confusion matrix", legend=False)
 
 
 def scores(labels: Array, said: Array, name: str) -> str:
@@ -121,7 +121,7 @@ def scores(labels: Array, said: Array, name: str) -> str:
             )
         axes.set(xlabel="score", ylabel="rows", title="Scores by what came")
 
-    return _svg(draw, f"{name}-scores", "Histogram of scores")
+    return svg(draw, f"{name}-scores", "Histogram of scores")
 
 
 def learning(epochs: Sequence[Mapping[str, Any]]) -> str:
@@ -137,7 +137,7 @@ def learning(epochs: Sequence[Mapping[str, Any]]) -> str:
             axes.plot(numbers, values, color=colour, marker="o", markersize=3, linewidth=1.4, label=title)
         axes.set(xlabel="epoch", ylabel="loss", title="Learning curves")
 
-    return _svg(draw, "learning", "Learning curves")
+    return svg(draw, "learning", "Learning curves")
 
 
 def bars(values: Mapping[str, float], name: str, title: str, label: str, most: int = 15) -> str:
@@ -151,7 +151,7 @@ def bars(values: Mapping[str, float], name: str, title: str, label: str, most: i
         axes.set_yticklabels([text for text, _ in shown], fontsize=7 if len(shown) <= 15 else 6)
         axes.figure.subplots_adjust(left=0.42)
 
-    return _svg(draw, name, title, legend=False)
+    return svg(draw, name, title, legend=False)
 
 
 def heat(shares: Array, names: Sequence[str], name: str, title: str) -> str:
@@ -170,7 +170,7 @@ def heat(shares: Array, names: Sequence[str], name: str, title: str) -> str:
         axes.figure.subplots_adjust(left=0.28)
         axes.grid(visible=False)
 
-    return _svg(draw, name, title, legend=False)
+    return svg(draw, name, title, legend=False)
 
 
 def _ranked(labels: Array, scores: Array) -> tuple[Array, Array]:
@@ -187,7 +187,7 @@ def _line(axes: Any, predictor: str, x: Array, y: Array) -> None:
     axes.plot(x[kept], y[kept], color=COLOURS[predictor], linewidth=width, label=TITLES[predictor])
 
 
-def _svg(draw: Callable[[Any], None], name: str, title: str, legend: bool = True) -> str:
+def svg(draw: Callable[[Any], None], name: str, title: str, legend: bool = True) -> str:
     """The drawing as an <svg> element whose ids begin with `name`, so that many can stand in one page."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG

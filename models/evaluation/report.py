@@ -105,8 +105,8 @@ class Report:
         data = {"of": self.of, **self.to_json(), "epochs": list(self.epochs), "notes": list(self.notes)}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _put(folder / DATA, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
-            _put(folder / PAGE, page(self))
+            put(folder / DATA, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
+            put(folder / PAGE, page(self))
         except OSError as problem:
             raise SourceProblem(
                 f"report in {folder}: cannot be written ({problem.strerror}): make room or name another folder with --report"
@@ -114,7 +114,7 @@ class Report:
         return folder / PAGE
 
 
-def _put(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
     """Under a temporary name first, so that a reader finds the old file or the new one, never half of it."""
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:

@@ -41,7 +41,7 @@ def read_file(fs: Any, path: str) -> Iterator[Batch]:
 def read(
     settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Tables in the order of the log; kind is events, predictions, shadow_predictions or decisions. Days as for
+    """Tables in the order of the log; kind is events, predictions, shadow_predictions, decisions or outcomes. Days as for
     `read_events`."""
     fs, found = files(settings, kind, interval)
     for path in found:

@@ -57,11 +57,16 @@ def read_events(
 
 
 def read_predictions(settings: Settings, topic: str, run_id: str) -> Iterator[pa.Table]:
-    """Everything retained of a topic of predictions, in log order within each partition; nothing when it is empty.
+    """`read_topic` of one with predictions."""
+    return read_topic(settings, topic, "prediction", run_id)
+
+
+def read_topic(settings: Settings, topic: str, schema: str, run_id: str) -> Iterator[pa.Table]:
+    """Everything retained of a topic of this schema, in log order within each partition; nothing when it is empty.
 
     SourceProblem when the topic is missing or does not answer.
     """
-    codec = Codec(open_registry(settings), "prediction")
+    codec = Codec(open_registry(settings), schema)
     with _reading(settings, topic, run_id) as consumer:
         spans = _spans(consumer, topic, 0, needed=False)
         for messages in _messages(consumer, topic, spans):

@@ -19,6 +19,8 @@ VERBS = {
     "load": "Send a data set of real shoppers into behavior-events.",
     "worker": "Score events and decide: the live path.",
     "archive": "Write events, predictions and decisions to Parquet.",
+    "outcomes": "Join decisions with what shoppers then did.",
+    "effect": "Tell what campaigns brought, against who was held out.",
     "replay": "Build training sets, train, evaluate, release, backfill.",
     "models": "List releases, promote, challenge, compare, watch, go back.",
     "policy": "Check and publish what marketing allows; stop everything at once.",

@@ -25,10 +25,10 @@ def archive(
         ),
     ] = "",
 ) -> None:
-    """Write events, predictions (a challenger's too) and decisions to Parquet by day, under INTENTFLOW_ARCHIVE_URI, until Ctrl-C.
+    """Write events, predictions (a challenger's too), decisions and outcomes to Parquet by day, until Ctrl-C.
 
-    The replay job trains from there. Files are named by topic, partition and first offset, so running it again
-    overwrites and never doubles.
+    They stand under INTENTFLOW_ARCHIVE_URI; the replay job trains from there, and the effect report reads there. Files are
+    named by topic, partition and first offset, so running it again overwrites and never doubles.
 
     \b
     Example:

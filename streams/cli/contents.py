@@ -19,7 +19,15 @@ from schemas.topics import Topics
 from streams.cli.log import Record
 
 BACKFILL = "predictions-backfill-"
-KEYED_BY_SHOPPER = ("behavior_event", "prediction", "decision", "intervention", "outcome", "contact")
+KEYED_BY_SHOPPER = (
+    "behavior_event",
+    "prediction",
+    "decision",
+    "intervention",
+    "outcome",
+    "contact",
+    "attribution",
+)
 SHOWN_BYTES = 48
 
 

@@ -141,6 +141,11 @@ class _Campaign(Section):
         default="drop", description="drop: not sent at all; send: quiet hours do not hold for this campaign."
     )
     experiment: Experiment | None = Field(default=None, description="Arms that get different payloads.")
+    # A week: every decision's window then holds each weekday once, so that windows that begin on different days compare.
+    attribution_hours: Positive = Field(
+        default=168.0,
+        description="What a shopper does so many hours after the event counts as the decision's outcome.",
+    )
 
     @model_validator(mode="after")
     def _no_own_cooldown(self) -> "_Campaign":

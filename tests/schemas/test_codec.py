@@ -407,7 +407,7 @@ def _decision() -> dict[str, Any]:
         "why",
         "history_digest",
     )
-    numbers = ("propensity", "score", "threshold", "value", "cost")
+    numbers = ("propensity", "score", "threshold", "value", "cost", "attribution_hours", "coupon_value")
     return (
         {name: name for name in texts}
         | dict.fromkeys(numbers, 0.5)

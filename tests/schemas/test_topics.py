@@ -63,6 +63,7 @@ def test_state_and_settings_topics_are_compacted_and_the_logs_are_not() -> None:
         "shop-policies",
         "shop-sequences-changelog",
         "shop-contacts-changelog",
+        "shop-outcomes-changelog",
     }
     assert all("retention.ms" in spec.config for spec in topics.catalogue(SETTINGS) if not spec.compacted)
 

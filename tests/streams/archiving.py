@@ -70,6 +70,17 @@ def decision(number: int) -> dict[str, Any]:
     }
 
 
+def outcome(number: int) -> dict[str, Any]:
+    return {
+        "outcome_id": f"o{number}",
+        "decision_id": f"d{number}",
+        "user_id": "u1",
+        "kind": "none",
+        "outcome_time": T0,
+        "event_time": T0 + number * 360_000,
+    }
+
+
 class Wire:
     """Writes rows, or bytes that are none, to the topics with a plain producer and chosen partitions."""
 

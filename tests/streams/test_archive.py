@@ -19,7 +19,7 @@ from schemas.registry import FileRegistry
 from schemas.settings import Settings
 from schemas.topics import TopicProblem, Topics
 from streams.archive import Archive
-from tests.streams.archiving import T0, Wire, archived, decision, event, files, places, prediction
+from tests.streams.archiving import T0, Wire, archived, decision, event, files, outcome, places, prediction
 from tests.streams.site import environment
 
 pytestmark = pytest.mark.embedded
@@ -68,16 +68,18 @@ def wait_for(met: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.01)
 
 
-def test_writes_the_four_topics_with_their_places(stream: Settings) -> None:
+def test_writes_the_topics_with_their_places(stream: Settings) -> None:
     wire = Wire(stream)
     wire.rows("behavior_event", [event(n) for n in range(300)], partition=1)
     wire.rows("prediction", [prediction(n) for n in range(20)])
     wire.rows("shadow_prediction", [prediction(n) for n in range(7)])
     wire.rows("decision", [decision(n) for n in range(10)], partition=2)
+    wire.rows("outcome", [outcome(n) for n in range(3)], partition=2)
     wire.flush()
     agent = Archive(stream)
     agent.run(until_end=True)
-    assert agent.rows == {"events": 300, "predictions": 20, "shadow_predictions": 7, "decisions": 10}
+    counts = {"events": 300, "predictions": 20, "shadow_predictions": 7, "decisions": 10, "outcomes": 3}
+    assert agent.rows == counts
     assert places(stream, "shadow_predictions") == [(0, n) for n in range(7)]
     assert not agent.skipped
     found = archived(stream, "events")

@@ -1,0 +1,97 @@
+"""The outcome agent on a real Kafka: killed again and again, it tells the same outcomes as one that never was."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from schemas.settings import Settings
+from streams.outcomes import run
+from tests.streams.archiving import T0
+from tests.streams.outcome_site import HOUR, agent, decided, did, last_words, shop, write
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+SHOPPERS, DAYS = 40, 12
+
+
+def made(seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Decisions and events of some days, each shopper's in a jumble of up to some hours; a few name nonsense."""
+    rng = random.Random(seed)
+    decisions = [
+        decided(
+            number,
+            rng.randrange(SHOPPERS),
+            rng.uniform(0, 24 * DAYS),
+            reason=rng.choice(["emitted", "control"]),
+        )
+        for number in range(300)
+    ]
+    for row in decisions:
+        if row["reason"] == "control":
+            row["intervention_id"] = None
+    owners = {row["intervention_id"]: row for row in decisions if row["intervention_id"]}
+    events = []
+    for number in range(1500):
+        kind = rng.choice(["purchase", "return", "page_view", "coupon_redeem", "intervention_exposed"])
+        named = owners.get(f"i{rng.randrange(350)}")
+        shopper, at = rng.randrange(SHOPPERS), rng.uniform(0, 24 * DAYS)
+        properties = {}
+        if kind in ("coupon_redeem", "intervention_exposed"):
+            properties = {"intervention_id": f"made-up-{number}"}
+            if named is not None:  # a coupon is shown and redeemed after it was published
+                properties = {"intervention_id": named["intervention_id"]}
+                shopper = int(named["user_id"][1:])
+                at = (named["event_time"] - T0) / HOUR + rng.uniform(0, 72)
+        events.append(did(number, shopper, at, kind, price=float(rng.randrange(1, 9)), properties=properties))
+    for rows in (decisions, events):
+        rows.sort(key=lambda row: row["event_time"] + rng.uniform(0, 6) * 3_600_000)
+    return decisions, events
+
+
+def told(site: Any) -> dict[str, dict[str, Any]]:
+    return {
+        name: {key: value for key, value in row.items() if key != "revision"}
+        for name, row in last_words(site).items()
+    }
+
+
+def test_killed_again_and_again_it_loses_and_doubles_nothing(settings: Settings) -> None:
+    site = shop(settings)
+    decisions, events = made()
+    write(site.settings, "decision", decisions)
+    write(site.settings, "behavior_event", events)
+    kills = 0
+    for wait in (0.5, 1.5, 3.0):
+        process = agent(site.settings, 50)
+        before = len(site.read("outcome"))
+        end = time.monotonic() + 30
+        while len(site.read("outcome")) <= before and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.3)
+        time.sleep(wait / 10)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.wait()
+    assert kills >= 2, "it was done before it could be killed: give it more"
+    last = agent(site.settings, 50)
+    assert last.wait(120) == 0
+    killed, letters = told(site), [row["value"] for row in site.read("dead_letter")]
+
+    other = shop(
+        settings.model_copy(
+            update={"topic_prefix": settings.topic_prefix + "b-", "app_id": settings.app_id + "b"}
+        )
+    )
+    write(other.settings, "decision", decisions)
+    write(other.settings, "behavior_event", events)
+    run(other.settings, until_end=True)
+    calm = told(other)
+    assert [(killed.get(name), calm[name]) for name in calm if killed.get(name) != calm[name]] == []
+    assert len(killed) == len(calm)
+    assert len(killed) > 200
+    assert len(letters) == len(set(letters))
+    assert sorted(letters) == sorted(row["value"] for row in other.read("dead_letter"))
+    assert letters
