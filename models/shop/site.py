@@ -58,7 +58,7 @@ class Site:
         if start % DAY_MS:
             raise ValueError(f"start {start}: want a midnight, UTC, in ms")
         self.population, self.catalogue = Population.draw(shoppers, seed), Catalogue.draw(shoppers, seed)
-        self.book, self.start = Book(), start
+        self.book, self.start, self.now = Book(), start, start  # now: event time told up to
         self._rng = np.random.default_rng((seed, 41))
         self._need: Doubles = NEED * self._rng.normal(size=shoppers)
         self._fatigue, self._subscribed = np.zeros(shoppers), np.ones(shoppers, bool)
@@ -77,7 +77,7 @@ class Site:
 
     def until(self, moment: int) -> Events:
         """Events before `moment` (ms) that were not told yet, by time."""
-        parts = []
+        self.now, parts = moment, []
         while (midnight := self.start + (self._day + 1) * DAY_MS) < moment:
             parts.append(self._told(midnight))
             self._begin()
