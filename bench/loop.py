@@ -7,8 +7,8 @@ day. Days 1 to 28 are the learning period, in which the learner begins with noth
 `gain` is the true expected margin, after coupons and contacts, over doing nothing, so that luck is no part of it; `seen` is
 what a report would say: margin per shopper less the hold-out's. The oracle knows the true effects of the day, not more:
 like the others it does not look ahead to whom it tires. Regret of a day is the share of the best choice's gain that the
-learner missed, both in the shop as the learner made it; it cannot come to 0, since nobody sees the latents. Then the learner's values are spent through a day in 288 parts, at
-which redemptions so far are known (models/pacing.py), twice a seed.
+learner missed, both in the shop as the learner made it; it cannot come to 0, since nobody sees the latents. Then the
+learner's values are spent through a day in 288 parts, at which redemptions so far are known (models/pacing.py), twice a seed.
 """
 
 from __future__ import annotations
