@@ -62,9 +62,16 @@ class Voice:
         self._events.close()
         self._consumer.close()
 
-    def play(self, until: int, day_seconds: float = 0.0, tell: Callable[[int], None] | None = None) -> None:
+    def play(
+        self,
+        until: int,
+        day_seconds: float = 0.0,
+        tell: Callable[[int], None] | None = None,
+        step: int = STEP_MS,
+    ) -> None:
         """On to event time `until` (ms). day_seconds: the clock's for a day of the site, 0: as fast as it goes.
 
+        step: of event time (ms), in which nothing is heard.
         tell: called with the event time after each step.
         """
         now, begun = self._site.now, time.monotonic()
