@@ -33,7 +33,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 START = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 HISTORY, TRAINED = 14, 10  # days of history; those that are trained on, the rest are evaluated on
 SHOPPERS, FEW = 6_000, 1_000
-DAY_S, AFTER_S = 75.0, 15.0  # of the clock, for the day and for the day after
+DAY_S, AFTER_S = 75.0, 8.0  # of the clock, for the day and for the day after
 SEED = 7
 
 
