@@ -113,7 +113,7 @@ class Posterior:
 
     def _root(self) -> Doubles:
         """(Ap, Ap): the product with its transpose is the posterior's covariance."""
-        return self._solution()[1] * np.sqrt(self.variance())
+        return np.asarray(self._solution()[1] * np.sqrt(self.variance()), np.float64)
 
     def _solution(self) -> tuple[Doubles, Doubles]:
         """Mean (Ap,), and a root of the inverse of the precision (Ap, Ap)."""

@@ -50,15 +50,42 @@ class ByAction:
         )
 
 
-def cross_fitted(contexts: Array, log: Log, model: TableModel, folds: int = 5, seed: int = 0) -> Doubles:
-    """q (N, A): for each fold from a model of the others."""
+class Together:
+    """One copy of `model` for all actions, which are columns of it: where an action has too few rounds of its own."""
+
+    def __init__(self, model: TableModel) -> None:
+        self._like = model
+        self._model: TableModel | None = None
+        self._count = 0
+
+    def fit(self, contexts: Array, log: Log, seed: int = 0) -> Together:
+        """contexts (N, F)."""
+        rows, self._count = _rows(contexts, log), log.count
+        inputs = np.hstack([rows, np.eye(log.count)[log.actions]])
+        self._model = copy.deepcopy(self._like).fit(inputs, log.rewards, seed)
+        return self
+
+    def predict(self, contexts: Array) -> Doubles:
+        """Expected rewards (N, A). Raises ValueError before `fit`."""
+        if self._model is None:
+            raise ValueError("rewards: nothing learnt; fit it to a log first")
+        rows, model = table.checked(contexts), self._model
+        each = (np.hstack([rows, np.tile(action, (len(rows), 1))]) for action in np.eye(self._count))
+        return np.stack([model.predict(one) for one in each], axis=1)
+
+
+def cross_fitted(
+    contexts: Array, log: Log, model: TableModel, folds: int = 5, seed: int = 0, apart: bool = True
+) -> Doubles:
+    """q (N, A): for each fold from a model of the others. apart: a model for each action, else one of all together."""
     rows = _rows(contexts, log)
     fold = _folds(log, folds, seed)
     found = np.empty((len(log), log.count))
     for one in range(folds):
         held = fold == one
         rest = Log(log.actions[~held], log.rewards[~held], log.propensities[~held], log.count)
-        found[held] = ByAction(model).fit(rows[~held], rest, seed).predict(rows[held])
+        made = ByAction(model) if apart else Together(model)
+        found[held] = made.fit(rows[~held], rest, seed).predict(rows[held])
     return found
 
 

@@ -3,11 +3,14 @@
     q(x, a) = sigmoid(bias of a + weights of a · x + pairs of a · products of two of x)
 
 The size is that of the synthetic bench of zr-obp (30 actions, 5 numbers of context, softmax policy with β = -3, which likes
-bad actions); the functions are ours, and figures compare between estimators on it, not with other benches.
+bad actions). Ours has actions that are worth very different things, and products that a linear model cannot learn: figures
+on it compare between estimators, not with other benches. `Bandit(alike=True)` has that bench's law: every weight and bias
+from U(0, 1), no products, so that actions are alike and weights of rounds stay small.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +21,12 @@ from models.ope.log import Log
 
 @dataclass(frozen=True)
 class Bandit:
-    """One seed gives one bandit. curve: deviation of the weights of products, which a linear model cannot learn."""
+    """One seed gives one bandit. curve: deviation of the weights of products. alike: the law of zr-obp's bench."""
 
     actions: int = 30
     dim: int = 5
     curve: float = 0.5
+    alike: bool = False
     seed: int = 0
     _weights: Doubles = field(init=False, repr=False)  # (1 + dim + dim · (dim + 1) / 2, A)
 
@@ -30,7 +34,11 @@ class Bandit:
         rng = np.random.default_rng(self.seed)
         pairs = self.dim * (self.dim + 1) // 2
         scale = np.repeat([1.0, 1.0 / np.sqrt(self.dim), self.curve / np.sqrt(pairs)], [1, self.dim, pairs])
-        object.__setattr__(self, "_weights", rng.normal(size=(len(scale), self.actions)) * scale[:, None])
+        weights = rng.normal(size=(len(scale), self.actions)) * scale[:, None]
+        if self.alike:
+            weights = rng.random((len(scale), self.actions))
+            weights[1 + self.dim :] = 0.0
+        object.__setattr__(self, "_weights", weights)
 
     def contexts(self, rounds: int, seed: int) -> Doubles:
         """(rounds, dim)."""
@@ -48,8 +56,12 @@ class Bandit:
 
     def value(self, beta: float, rounds: int = 200_000, seed: int = 7) -> float:
         """Of `softmax`, over contexts of its own."""
+        return self.value_of(lambda contexts: self.softmax(contexts, beta), rounds, seed)
+
+    def value_of(self, policy: Callable[[Doubles], Array], rounds: int = 200_000, seed: int = 7) -> float:
+        """Of a policy, which tells (n, A) of contexts (n, dim), over contexts of its own."""
         contexts = self.contexts(rounds, seed)
-        return float((self.softmax(contexts, beta) * self.expected(contexts)).sum(axis=1).mean())
+        return float((policy(contexts) * self.expected(contexts)).sum(axis=1).mean())
 
     def log(self, contexts: Array, policy: Array, seed: int) -> Log:
         """Rounds as `policy` (N, A) plays them."""

@@ -9,7 +9,7 @@ sign: ridge, or boosting with objective l2. Both are patterns: what is fitted ar
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -76,16 +76,18 @@ def fitted(like: TableModel | None, inputs: Array, labels: Array, seed: int) -> 
 class S(Fitted):
     """One model of both arms, with the arm as a column, ±½; the effect is what moving that column does.
 
-    interactions: also its product with every column, for bases that find none of their own; the base's penalty then
-    shrinks differences between shoppers.
+    interactions: also its product with every column, or with those at the places given, for bases that find none of their
+    own; the base's penalty then shrinks differences between shoppers, and what has no product makes none on the scale of
+    the base (log odds, for logistic).
     """
 
     kind: ClassVar[str] = "uplift-s"
     base: TableModel | None = None
-    interactions: bool = False
+    interactions: bool | Sequence[int] = False
 
     def card(self) -> Mapping[str, Any]:
-        return {"interactions": self.interactions}
+        given = self.interactions
+        return {"interactions": given if isinstance(given, bool) else list(given)}
 
     def fit(self, trial: Trial, seed: int = 0) -> Self:
         """See Learner."""
@@ -99,8 +101,9 @@ class S(Fitted):
         return outcome.predict(self._with(rows, half)) - outcome.predict(self._with(rows, -half))
 
     def _with(self, inputs: Array, arm: Array) -> Array:
-        products = [inputs * arm[:, None]] if self.interactions else []
-        return np.hstack([inputs, arm[:, None], *products])
+        given = self.interactions
+        some = inputs if given is True else _columns(inputs, given or ())
+        return np.hstack([inputs, arm[:, None], some * arm[:, None]])
 
 
 @dataclass
@@ -155,26 +158,39 @@ class X(Fitted):
 
 @dataclass
 class DR(Fitted):
-    """One model of effects on doubly robust pseudo-outcomes, whose models of outcomes come from the other folds."""
+    """One model of effects on doubly robust pseudo-outcomes, whose models of outcomes come from the other folds.
+
+    columns: places of those that effects are told by, None for all; outcomes are by all.
+    """
 
     kind: ClassVar[str] = "uplift-dr"
     base: TableModel | None = None
     final: TableModel | None = None
     folds: int = 5
+    columns: Sequence[int] | None = None
 
     def card(self) -> Mapping[str, Any]:
-        return {"folds": self.folds}
+        return {"folds": self.folds, "columns": None if self.columns is None else list(self.columns)}
 
     def fit(self, trial: Trial, seed: int = 0) -> Self:
         """See Learner."""
-        self._fit(
-            "effect", self.final, trial.inputs, pseudo_outcomes(trial, self.base, self.folds, seed), seed
-        )
+        outcomes = pseudo_outcomes(trial, self.base, self.folds, seed)
+        self._fit("effect", self.final, self._some(trial.inputs), outcomes, seed)
         return self
 
     def effect(self, inputs: Array) -> Doubles:
         """See Learner."""
-        return self.models["effect"].predict(inputs)
+        return self.models["effect"].predict(self._some(inputs))
+
+    def _some(self, inputs: Array) -> Array:
+        return inputs if self.columns is None else _columns(table.checked(inputs), self.columns)
+
+
+def _columns(inputs: Array, places: Sequence[int]) -> Array:
+    width = inputs.shape[1]
+    if not all(0 <= one < width for one in places):
+        raise ValueError(f"columns {list(places)}: want places 0 … {width - 1} of the inputs")
+    return inputs[:, list(places)]
 
 
 def pseudo_outcomes(trial: Trial, base: TableModel | None, folds: int, seed: int = 0) -> Doubles:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.families.logistic import Logistic
 from models.ope.estimators import dm, dr, ips, snips, switch_dr
 from models.ope.log import Log, TooLittleOverlap, overlap
-from models.ope.rewards import cross_fitted
+from models.ope.rewards import Together, cross_fitted
 from models.ope.synthetic import Bandit, draw, softmax
 
 ROUNDS, LOGGED, ASKED = 4000, -1.0, 1.5
@@ -34,6 +34,29 @@ def test_the_known_value_is_within_four_errors(known, name):
     assert abs(found.value - bandit.value(ASKED)) < 4 * found.error
     assert found.low < found.value < found.high
     assert found.terms.mean() == pytest.approx(found.value)
+
+
+def test_one_model_for_all_actions_serves_the_doubly_robust_as_well(known):
+    bandit, log, target, _ = known
+    contexts = bandit.contexts(ROUNDS, 1)
+    q = cross_fitted(contexts, log, Logistic(), folds=3, apart=False)
+    assert q.shape == (ROUNDS, 5)
+    # The best action of all is the best for such a model, too, and its column moves what it expects.
+    assert q.mean(axis=0).argmax() == bandit.expected(contexts).mean(axis=0).argmax()
+    found = dr(log, target, q)
+    assert abs(found.value - bandit.value(ASKED)) < 4 * found.error
+    assert found.error < ips(log, target).error
+    with pytest.raises(ValueError, match="nothing learnt"):
+        Together(Logistic()).predict(contexts)
+
+
+def test_a_bandit_whose_actions_are_alike_has_only_weights_of_0_to_1_and_no_products():
+    bandit = Bandit(actions=4, dim=2, alike=True)
+    first, second = (np.full((1, 2), at) for at in (0.0, 30.0))
+    assert (bandit.expected(first) >= 0.5).all()
+    assert (bandit.expected(first) < 1 / (1 + np.exp(-1))).all()
+    assert (bandit.expected(second) > 0.99).any()
+    assert (bandit.expected(-second) < 0.01).any()
 
 
 def test_the_doubly_robust_interval_is_the_shorter(known):

@@ -26,6 +26,8 @@ LEARNERS = {
     "dr": DR(Logistic(), Ridge()),
     "dr_trees": DR(TREES, EFFECTS),
     "transformed": Transformed(Ridge()),
+    "s_some": S(Logistic(), interactions=(1, 2)),
+    "dr_some": DR(Logistic(), Ridge(), columns=(1,)),
     "averaged": Averaged([T(Logistic()), DR(Logistic(), Ridge(), folds=2)]),
 }
 every = pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
@@ -82,6 +84,19 @@ def test_pseudo_outcomes_have_the_mean_of_the_effects_in_an_uneven_trial():
     found = pseudo_outcomes(uneven, Logistic(), 5)
     error = found.std() / np.sqrt(len(found))
     assert abs(found.mean() - known.mean()) < 4 * error
+
+
+def test_effects_are_told_by_the_columns_given_and_by_no_others():
+    learnt, _ = trial(2000)
+    other = learnt.inputs.copy()
+    other[:, [0, 2]] += 1.0
+    found = DR(Logistic(), Ridge(), columns=(1,)).fit(learnt)
+    assert np.array_equal(found.effect(other), found.effect(learnt.inputs))
+    odds = S(Logistic(), interactions=(1,)).fit(learnt).models["outcome"]
+    assert odds._weights.shape == (3 + 1 + 1,)  # columns, arm, the one product
+    for learner in (DR(Logistic(), Ridge(), columns=(3,)), S(Logistic(), interactions=(3,))):
+        with pytest.raises(ValueError, match=r"columns \[3\]: want places 0 … 2 of the inputs"):
+            learner.fit(learnt)
 
 
 def test_the_choice_is_the_learner_that_the_folds_speak_for():
