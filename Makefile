@@ -11,13 +11,16 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers faults bench bench-report lint format docs brokers lock clean
+.PHONY: help demo sim test test-peers faults bench bench-report lint format docs brokers lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(LINKED)  ## real shoppers end to end on an embedded broker; FAST=1 for a tenth of them
 	FAST=$(FAST) $(BIN)/python -m streams.demo
+
+sim: $(LINKED)  ## a day of a made-up shop whose true effects are known, end to end; FAST=1 for a small one
+	FAST=$(FAST) $(BIN)/python -m streams.sim
 
 test: $(LINKED) lint brokers  ## install, lint, type and schema checks, then every test (CI=true: a skip without Java fails)
 	$(BIN)/python -m pytest

@@ -14,6 +14,8 @@
     gpu        the torch engine on a GPU, against cuDNN's LSTM and ONNX Runtime; without a GPU it says so and ends with 2
     honesty    the effect report against a made-up shop's true effects (make bench-report)
     models     every model family on real data, against published results, into docs/models.md (models/)
+    loop       a learner in a closed loop on made-up shoppers, beside an oracle and habits
+    realism    the made-up shop beside real logs, and how hard its questions are
     page       makes docs/performance.md from bench/results/
 
 Every measurement writes bench/results/<name>.json, prints it, and ends with 1 when a bar does not hold (report.py).

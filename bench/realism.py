@@ -129,18 +129,13 @@ def made_up(panel: Panel, catalogue: Catalogue, days: int, seed: int) -> Days:
     for _ in range(days):
         chance, seen, day = panel.truth().converted[:, NOTHING], panel.seen(), panel.day
         came = panel.step(np.full(len(panel.population), NOTHING))
-        looks = rng.random(len(chance)) < visits_only(chance)
+        looks = rng.random(len(chance)) < browsing.visits_only(chance)
         who = np.flatnonzero((came.converted > 0) | looks)
         begin = browsing.starts(len(who), day * 86_400_000, rng)
         events = browsing.sessions(catalogue, who, begin, came.revenue[who], first, rng)
         parts.append(Days(events, who, seen[who], chance[who], came.converted[who]))
         first += len(who)
     return Days(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
-def visits_only(chance: Array) -> Doubles:
-    """P(comes without an order) (N,), of who does not order."""
-    return 1.0 - (1.0 - browsing.visits(chance)) / (1.0 - chance)
 
 
 def purchase(found: Days) -> tuple[float, float]:

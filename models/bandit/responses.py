@@ -16,7 +16,8 @@ import numpy as np
 
 from models.families.table import Array, Doubles, sigmoid
 
-STEPS = 3  # of Newton's method a batch: it begins where the last batch ended
+STEPS = 20  # of Newton's method a batch, at most: it begins where the last batch ended
+ENOUGH = 1e-3  # twice the log posterior that a step may still promise
 
 
 class Responses:
@@ -63,10 +64,28 @@ class Responses:
             raise ValueError("yes: want 0 or 1; leave rows out whose answer is not known yet")
         share = self._pools[taken]
         rows = np.hstack([base, (share[:, :, None] * effect[:, None, :]).reshape(len(base), -1)])
-        mode, precision = self.mode, self.precision
+        self.mode, self.precision = self._climbed(rows, np.asarray(yes, np.float64))
+
+    def _climbed(self, rows: Doubles, yes: Doubles) -> tuple[Doubles, Doubles]:
+        """Mode and precision after a batch: Newton's method, its steps halved until they do not lead down."""
+        mode, odds = self.mode, rows @ self.mode
+        height = self._height(mode, odds, yes)
         for _ in range(STEPS):
-            chance = sigmoid(rows @ mode)
+            chance = sigmoid(odds)
             slope = rows.T @ (yes - chance) - self.precision @ (mode - self.mode)
             precision = self.precision + (rows * (chance * (1.0 - chance))[:, None]).T @ rows
-            mode = mode + np.linalg.solve(precision, slope)
-        self.mode, self.precision = mode, precision
+            step = np.linalg.solve(precision, slope)
+            ahead = rows @ step
+            share = 1.0
+            while (to := self._height(mode + share * step, odds + share * ahead, yes)) < height:
+                share /= 2.0
+            mode, odds, height = mode + share * step, odds + share * ahead, to
+            if float(slope @ step) < ENOUGH:
+                break
+        chance = sigmoid(odds)
+        return mode, self.precision + (rows * (chance * (1.0 - chance))[:, None]).T @ rows
+
+    def _height(self, mode: Doubles, odds: Doubles, yes: Doubles) -> float:
+        """log posterior, but for a constant."""
+        off = mode - self.mode
+        return float(yes @ odds - np.logaddexp(0.0, odds).sum() - 0.5 * off @ self.precision @ off)

@@ -78,6 +78,11 @@ def visits(chance: Array) -> Doubles:
     return np.asarray(1.0 - (1.0 - chance) * (1.0 - sigmoid(-0.15 + 0.5 * (np.log(chance) + 4.0))))
 
 
+def visits_only(chance: Array) -> Doubles:
+    """P(a session today) (N,) of who does not order."""
+    return np.asarray(1.0 - (1.0 - visits(chance)) / (1.0 - chance))
+
+
 def buys_in_session(chance: Array) -> Doubles:
     """P(order | a session) (N,)."""
     return np.asarray(chance / visits(chance))
@@ -111,7 +116,7 @@ def sessions(
     total = np.cumsum(gaps)
     since = total - np.repeat(np.concatenate([[0.0], total[ends[:-1] - 1]]), length) if len(of) else total
     time = begin[of] + (1000 * since).astype(np.int64)
-    body = _events(shopper[of], first + of, time, np.array([CODE[name] for name in STEPS])[step])
+    body = plain(shopper[of], first + of, time, np.array([CODE[name] for name in STEPS])[step])
     about = np.isin(body["type"], [CODE[name] for name in STEPS if name not in ("search", "page_view")])
     body["item"][about] = catalogue.looked_at(body["shopper"][about], rng)
     body["price"][about] = catalogue.price[body["item"][about]]
@@ -135,7 +140,8 @@ def _lengths(buys: Array, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     return np.asarray(np.clip(np.ceil(steps), 1, 300), np.int64)
 
 
-def _events(shopper: Array, session: Array, time: Array, types: Array | int) -> Events:
+def plain(shopper: Array, session: Array, time: Array, types: Array | int) -> Events:
+    """Events (n,) about nothing in particular."""
     found = np.zeros(len(shopper), EVENT)
     found["time"], found["shopper"], found["session"], found["type"] = time, shopper, session, types
     found["item"], found["place"], found["intervention"], found["price"] = -1, -1, -1, np.nan
@@ -151,7 +157,7 @@ def _bought(
     rng: np.random.Generator,
 ) -> list[Events]:
     """Checkout and purchase of who buys; an order of one line, its price the order's revenue."""
-    found = [_events(shopper, session, last + 1000 * after, CODE[name]) for name, after in BOUGHT.items()]
+    found = [plain(shopper, session, last + 1000 * after, CODE[name]) for name, after in BOUGHT.items()]
     found[-1]["item"] = catalogue.looked_at(shopper, rng)
     found[-1]["price"] = np.round(revenue, 2)
     return found
@@ -161,9 +167,9 @@ def _shown(
     catalogue: Catalogue, shopper: Array, session: Array, begin: Array, rng: np.random.Generator
 ) -> Events:
     """A page, and the list on it, impressions and clicks, at the beginning of sessions."""
-    page = _events(shopper, session, begin, CODE["page_view"])
+    page = plain(shopper, session, begin, CODE["page_view"])
     who, of = np.repeat(shopper, SHOWN), np.repeat(session, SHOWN)
-    seen = _events(who, of, np.repeat(begin, SHOWN) + 300, CODE["impression"])
+    seen = plain(who, of, np.repeat(begin, SHOWN) + 300, CODE["impression"])
     seen["place"] = np.tile(np.arange(SHOWN), len(shopper))
     seen["item"] = rng.integers(0, len(catalogue.price), len(seen))
     clicked = seen[rng.random(len(seen)) < click_chance(catalogue, who, seen["item"], seen["place"])]

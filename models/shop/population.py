@@ -12,7 +12,7 @@ they come out of where a shopper stands on the sigmoid and of the sign of gain l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -72,6 +72,10 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.intent)
+
+    def of(self, rows: Array) -> Self:
+        """Some of them, in the order of `rows`."""
+        return type(self)(*(getattr(self, one.name)[rows] for one in fields(self)))
 
     def usual(self, day: int | Array) -> Doubles:
         """Log-odds of an order on day `day`, without what the shopper needs just then (N,); of days (T,), (N, T)."""
