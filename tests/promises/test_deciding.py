@@ -1,4 +1,4 @@
-"""Rows about what is sent and what is not: 1 to 9, 11, 20 to 24. Row 10, budgets, stands with the budgets."""
+"""Rows about what is sent and what is not: 1 to 11, 20 to 24."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from models.ope.log import Log
 from models.predictions import NAMESPACE
 from schemas import avro
 from streams.choosing import OUTCOMES
-from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, reasons, run
+from streams.decide import CompiledPolicy, Decision
+from tests.streams.decide_cases import (
+    HOUR,
+    NOON,
+    Event,
+    Stored,
+    compiled,
+    document,
+    passed,
+    reasons,
+    run,
+    sent,
+)
 from tests.streams.live import CODECS, Partition, event, records, release
 from tests.streams.test_decide_when import policy as one
 from tests.streams.test_deciding_live import click, decisions
@@ -28,6 +40,12 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return release(tmp_path_factory.mktemp("release"))
 
 
+def told(events: list[Event], rules: CompiledPolicy) -> list[Decision]:
+    """Every decision, also of messages whose hour comes after the last event."""
+    stored = Stored()
+    return [*run(events, rules, stored), *passed(stored, 1000, rules)]
+
+
 def test_row_01_global_frequency_cap_over_all_channels_with_exempt_kinds() -> None:
     source = document(frequency_caps=[{"count": 1, "hours": 48, "kinds": ["coupon", "push"]}])
     events = [
@@ -36,10 +54,11 @@ def test_row_01_global_frequency_cap_over_all_channels_with_exempt_kinds() -> No
         Event(kind="click", buy_3d=0.5, hour=31, id="list"),
         Event(kind="click", buy_7d=0.1, hour=48, id="later"),
     ]
-    assert reasons(run(events, compiled(source))) == [
+    assert reasons(told(events, compiled(source))) == [
         ("winback", "emitted"),
         ("reminder", "frequency_cap"),
         ("list", "emitted"),  # its kind is exempt
+        ("reminder", "deferred"),  # to go out in 90 minutes
         ("reminder", "emitted"),
     ]
 
@@ -47,7 +66,7 @@ def test_row_01_global_frequency_cap_over_all_channels_with_exempt_kinds() -> No
 def test_row_02_cooldown_per_kind_and_after_conversion(tmp_path: Path, uri: str) -> None:
     pushes = one(PUSH, kind_cooldowns={"push": 20})
     events = [Event(buy_7d=0.1, hour=hour, id=str(hour)) for hour in (0, 19, 20)]
-    assert [d.reason for d in run(events, pushes)] == ["emitted", "cooldown", "emitted"]
+    assert [d.reason for d in sent(events, pushes)] == ["emitted", "cooldown", "emitted"]
     bought = Partition(tmp_path, uri, policy=live_policy(cooldown_after_purchase_hours=1))
     bought.process(records([event(1, 0), click(1, 30), click(1, 61)]))
     assert [row["reason"] for row in decisions(bought)] == ["after_purchase", "emitted"]
@@ -58,7 +77,8 @@ def test_row_03_quiet_hours_in_the_shoppers_time_zone_defer_or_drop() -> None:
     tokyo = (("time_zone", "Asia/Tokyo"),)  # 12:00 UTC is 21:00 there
     for way, expected in (("drop", "quiet_hours"), ("defer", "emitted")):
         rules = one(PUSH, {"in_quiet_hours": way}, quiet_hours=night)
-        home, away = run([Event(buy_7d=0.1), Event(user="v", buy_7d=0.1, properties=tokyo)], rules)
+        found = sent([Event(buy_7d=0.1), Event(user="v", buy_7d=0.1, properties=tokyo)], rules)
+        home, away = sorted(found, key=lambda decision: decision.user_id)
         assert (home.reason, away.reason) == ("emitted", expected)
     assert away.intervention is not None
     assert away.intervention.push is not None
@@ -73,8 +93,12 @@ def test_row_04_consent_per_channel_and_purpose_from_its_place_in_the_log() -> N
         Event(kind="search", consent=("push:marketing", False)),
         Event(buy_7d=0.1, hour=1, id="after"),
     ]
-    assert [d.reason for d in run(events, marketing)] == ["emitted", "no_consent"]
-    assert [d.reason for d in run(events, service)] == ["emitted", "emitted"]
+    assert [d.reason for d in told(events, marketing)] == [
+        "deferred",
+        "no_consent",
+        "no_consent",
+    ]  # asked last, too
+    assert [d.reason for d in sent(events, service)] == ["emitted", "emitted"]
 
 
 def test_row_05_ids_survive_crash_and_replay(tmp_path: Path, uri: str) -> None:
@@ -159,6 +183,18 @@ def test_row_09_the_audit_record_says_by_what_and_why(tmp_path: Path, uri: str) 
     assert row["prediction_id"] == prediction["prediction_id"]
 
 
+def test_row_10_money_and_count_budgets_per_campaign_with_pacing() -> None:
+    budget = {"money": 1.0, "count": 30, "pacing": "even"}
+    rules = one(COUPON, {"budget": budget})  # a coupon costs 0.50
+    events = [Event(user=f"u{at}", lapse_30d=0.5, hour=at / 100, id=f"e{at}") for at in range(100)]
+    stored = Stored()
+    first = run(events[:50], rules, stored)
+    stored.reopen()  # a crash
+    found = [*first, *run(events[50:], rules, stored)]
+    assert sum(d.cost for d in found if d.intervention) == 1.0
+    assert {d.reason for d in found if not d.intervention} <= {"budget", "pacing"}
+
+
 def test_row_11_shadow_of_a_policy_and_of_a_model_send_nothing(tmp_path: Path, uri: str) -> None:
     dry = Partition(tmp_path / "dry", uri, policy=live_policy(dry_run=True))
     dry.process(records([click(1, 0), click(1, 1)]))
@@ -202,7 +238,7 @@ def test_row_22_kill_switch_of_one_campaign_and_of_all() -> None:
     assert {reason for _, reason in reasons(run(events, compiled(stopped)))} == {"kill_switch"}
     source = document()
     source["campaigns"][0]["enabled"] = False
-    assert reasons(run(events, compiled(source))) == [("winback", "kill_switch"), ("reminder", "emitted")]
+    assert reasons(run(events, compiled(source))) == [("winback", "kill_switch"), ("reminder", "deferred")]
 
 
 def test_row_23_robots_staff_and_test_shoppers_get_nothing() -> None:
