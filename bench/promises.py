@@ -51,16 +51,7 @@ CHANNELS = ("push", "coupon", "all")
 EVENTS_PER_SHOPPER = 500
 HARM_S = (6.0, 14.0)  # from one harm to the next
 LIMIT_S = 900.0  # for one slice
-BUDGET, COST = 150.0, 0.5  # of the coupons, a day
-PROMISES = Promises(
-    salt="promises",
-    holdout=0.1,
-    caps=((1, 168, frozenset({"coupon"})), (3, 336, frozenset({"coupon", "push"}))),
-    cooldowns={"winback": 240, "cart": 168, "reminder": 24, "list": 24},
-    kind_cooldowns={"push": 20},
-    quiet=(21, 8, frozenset({"push"})),
-    budgets={"winback": (BUDGET, COST)},
-)
+COST = 0.5  # of a coupon
 REASONS = ("frequency_cap", "cooldown", "no_consent", "holdout", "deferred", "budget", "pacing")
 
 
@@ -151,7 +142,7 @@ def main() -> int:
     ):
         folder = Path(name)
         settings = deploy(broker.bootstrap, folder, policy=False, session_timeout_s=6.0, timer_clock="events")
-        publish(settings, policy())
+        publish(settings, policy(promised(options.events)))
         crew, told = Crew(settings, folder, options.seed), Told()
         crew.start()
         try:
@@ -170,7 +161,7 @@ def main() -> int:
     }
     bars = [
         report.at_most(f"{what}: broken promises", count, 0)
-        for what, count in broken(PROMISES, told, interventions).items()
+        for what, count in broken(promised(options.events), told, interventions).items()
     ]
     bars += [report.at_least(f"held back: {reason}", decisions[reason], 1) for reason in REASONS]
     bars.append(report.at_least("harms", crew.done.total(), 3 if report.fast() else 20))
@@ -178,9 +169,9 @@ def main() -> int:
 
 
 def run(settings: Settings, crew: Crew, told: Told, options: argparse.Namespace) -> None:
-    """All slices, one after the other; what lies a slice behind is deleted from the broker."""
+    """All slices, one after the other."""
     size, days, now = options.events // options.slices, 30.0 / options.slices, int(time.time() * 1000)
-    progress, behind = Committed(settings, settings.app_id), dict[int, int]()
+    progress = Committed(settings, settings.app_id)
     shoppers, next_harm = options.events // EVENTS_PER_SHOPPER, time.monotonic() + HARM_S[0]
     rng = random.Random(options.seed)
     try:
@@ -198,18 +189,16 @@ def run(settings: Settings, crew: Crew, told: Told, options: argparse.Namespace)
                     crew.harm()
                     next_harm = time.monotonic() + rng.uniform(*HARM_S)
                 time.sleep(0.25)
-            forget(settings, behind)
-            behind = progress.by_partition()
+            forget(settings)
             say(f"{progress.total():,} events, {dict(crew.done)}")
     finally:
         progress.close()
 
 
-def forget(settings: Settings, behind: dict[int, int]) -> None:
-    """Delete from the broker the predictions, and the events that no redo can need any more."""
-    topics = Topics(settings)
-    gone = [TopicPartition(topics.behavior_events, number, offset) for number, offset in behind.items()]
-    gone += [TopicPartition(topics.predictions, number, OFFSET_END) for number in range(settings.partitions)]
+def forget(settings: Settings) -> None:
+    """Delete the predictions from the broker. Events stay: a worker that is killed again and again redoes much."""
+    topic = Topics(settings).predictions
+    gone = [TopicPartition(topic, number, OFFSET_END) for number in range(settings.partitions)]
     admin = AdminClient(confluent_config(settings))
     for answer in admin.delete_records(gone).values():
         answer.result(timeout=60.0)
@@ -231,13 +220,26 @@ def rows(settings: Settings, schema: str) -> list[dict[str, Any]]:
     return Codec(open_registry(settings), schema).decode_rows(found)
 
 
-def policy() -> Policy:
-    """A policy that keeps PROMISES, and meets triggers often enough for all of them to be put to the test."""
+def promised(events: int) -> Promises:
+    """What is promised; budgets are about half of what so many events of thirty days would spend."""
+    return Promises(
+        salt="promises",
+        holdout=0.1,
+        caps=((1, 168, frozenset({"coupon"})), (3, 336, frozenset({"coupon", "push"}))),
+        cooldowns={"winback": 240, "cart": 168, "reminder": 24, "list": 24},
+        kind_cooldowns={"push": 20},
+        quiet=(21, 8, frozenset({"push"})),
+        budgets={"winback": (events / 60_000, COST), "list": (events // 10_000, 1)},
+    )
+
+
+def policy(kept: Promises) -> Policy:
+    """A policy that keeps them, and meets triggers often enough for all of them to be put to the test."""
     worth = {"margin_per_conversion": 10.0, "lift": 1.0, "cost_per_contact": 0.0, "minimum": -1.0}
     coupon = {"value": 1.0, "category": None, "expires_hours": 48}
     kinds: list[dict[str, Any]] = [
         {"id": "winback", "kind": "coupon", "payload": coupon, "priority": 20}
-        | {"value": {**worth, "cost_per_contact": COST}, "budget": {"money": BUDGET}},
+        | {"value": {**worth, "cost_per_contact": COST}, "budget": {"money": kept.budgets["winback"][0]}},
         {"id": "cart", "kind": "coupon", "payload": coupon, "priority": 30},
         {
             "id": "reminder",
@@ -245,7 +247,8 @@ def policy() -> Policy:
             "payload": {"template": "t", "send_after_minutes": 30, "expires_hours": 48},
         }
         | {"in_quiet_hours": "defer", "priority": 10},
-        {"id": "list", "kind": "rerank", "payload": {"size": 5, "expires_minutes": 60}},
+        {"id": "list", "kind": "rerank", "payload": {"size": 5, "expires_minutes": 60}}
+        | {"budget": {"count": kept.budgets["list"][0], "pacing": "none"}},
     ]
     triggers: dict[str, dict[str, Any]] = {
         "winback": {"event_types": ["wishlist"]},
@@ -254,21 +257,20 @@ def policy() -> Policy:
         "list": {"event_types": ["search"]},
     }
     campaigns = [
-        {"value": worth, "cooldown_hours": PROMISES.cooldowns[one["id"]]}
+        {"value": worth, "cooldown_hours": kept.cooldowns[one["id"]]}
         | {"trigger": {"score": "buy_7d", "at_least": 0.0, **triggers[one["id"]]}, **one}
         for one in kinds
     ]
-    begin, end, quiet = PROMISES.quiet
+    begin, end, quiet = kept.quiet
     return Policy.model_validate(
         {
             "name": "default",
-            "holdout": {"salt": PROMISES.salt, "share": PROMISES.holdout},
+            "holdout": {"salt": kept.salt, "share": kept.holdout},
             "consent": {"coupon": "opt_out", "push": "opt_out", "rerank": "opt_out"},
             "quiet_hours": [{"from": f"{begin:02}:00", "until": f"{end:02}:00", "kinds": sorted(quiet)}],
-            "kind_cooldowns": dict(PROMISES.kind_cooldowns),
+            "kind_cooldowns": dict(kept.kind_cooldowns),
             "frequency_caps": [
-                {"count": count, "hours": hours, "kinds": sorted(names)}
-                for count, hours, names in PROMISES.caps
+                {"count": count, "hours": hours, "kinds": sorted(names)} for count, hours, names in kept.caps
             ],
             "campaigns": campaigns,
         }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.promised import DAY, HOUR, Promises, Told, broken, held_out
-from bench.promises import PROMISES, Shopping, policy
+from bench.promises import Shopping, policy, promised
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
 
@@ -87,9 +87,10 @@ def test_a_held_out_shopper_gets_nothing() -> None:
 
 
 def test_the_policy_promises_what_is_checked() -> None:
-    made = policy()
-    assert {c.id: c.cooldown_hours for c in made.campaigns} == PROMISES.cooldowns
-    assert [(c.count, c.hours, frozenset(c.kinds)) for c in made.frequency_caps] == list(PROMISES.caps)
+    kept = promised(1_000_000)
+    made = policy(kept)
+    assert {c.id: c.cooldown_hours for c in made.campaigns} == kept.cooldowns
+    assert [(c.count, c.hours, frozenset(c.kinds)) for c in made.frequency_caps] == list(kept.caps)
 
 
 def test_what_the_site_sends_is_what_it_remembers() -> None:
