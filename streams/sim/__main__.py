@@ -54,6 +54,7 @@ class Sim:
             "INTENTFLOW_METRICS_PORT": str(metrics),
             "INTENTFLOW_START_FROM": "latest",  # history builds state only
             "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # the shop has a clock of its own
+            "INTENTFLOW_TIMER_CLOCK": "events",
         }
         os.environ.update(environment)
         self._settings, self._url = Settings.load(), f"http://127.0.0.1:{metrics}"
@@ -66,7 +67,7 @@ class Sim:
             with Voice(self._settings, self._site, SEED) as voice:
                 self._say(
                     f"{HISTORY} days of {len(self._site):,} made-up shoppers, without campaigns",
-                    "intentflow sim",
+                    "python -m streams.sim",
                 )
                 voice.play(milliseconds(HISTORY), step=DAY_MS)
                 self._console.print(f"  {voice.sent:,} events", style="dim")
@@ -114,7 +115,7 @@ class Sim:
         pace = DAY_S / 5 if self._fast else DAY_S
         self._say(
             f"A day of the shop in {pace:.0f} s: events out, interventions in, and shoppers react",
-            "intentflow sim",
+            "python -m streams.sim",
         )
         view, before = View(self._url, "live"), voice.sent
         with Live(view, console=self._console, refresh_per_second=4) as live:
