@@ -6,6 +6,8 @@ import re
 import time
 from typing import Any
 
+import yaml
+
 from schemas.kafka import written
 from schemas.settings import Settings
 from schemas.topics import TopicProblem
@@ -67,6 +69,40 @@ def switched(document: str, killed: bool) -> str:
     )
     if not found:
         text = f"{document.rstrip()}\nkill_switch: {word}\n"
+    return _saying(text, wanted)
+
+
+def enabled(document: str, campaign: str, on: bool) -> str:
+    """The document with the campaign's `enabled` set, the rest as the marketer wrote it. Raises PolicyProblem for no such."""
+    policy = parse(document, "published policy")
+    names = [one.id for one in policy.campaigns]
+    if campaign not in names:
+        raise PolicyProblem(f"the policy in force has no campaign {campaign!r}; it has {', '.join(names)}")
+    campaigns = [
+        one.model_copy(update={"enabled": on}) if one.id == campaign else one for one in policy.campaigns
+    ]
+    tree = yaml.compose(document, Loader=yaml.SafeLoader)
+    fields = next(
+        {key.value: (key, value) for key, value in node.value}
+        for node in _entry(tree, "campaigns").value
+        if _entry(node, "id").value == campaign
+    )
+    if "enabled" in fields:
+        _, value = fields["enabled"]
+        text = document[: value.start_mark.index] + str(on).lower() + document[value.end_mark.index :]
+    else:
+        key, value = fields["id"]
+        added = f"\n{' ' * key.start_mark.column}enabled: {str(on).lower()}"
+        text = document[: value.end_mark.index] + added + document[value.end_mark.index :]
+    return _saying(text, policy.model_copy(update={"campaigns": campaigns}))
+
+
+def _entry(node: Any, key: str) -> Any:
+    return next(value for name, value in node.value if name.value == key)
+
+
+def _saying(text: str, wanted: Policy) -> str:
+    """The text when it says what is wanted, else that written anew."""
     try:
         if parse(text, "switched policy") == wanted:
             return text

@@ -14,8 +14,8 @@ from streams.cli import policies, verb
 from streams.cli.contents import moment
 from streams.cli.evaluate import evaluate
 from streams.cli.log import Log
+from streams.cli.policies import enabled, published, switched
 from streams.cli.policies import publish as write
-from streams.cli.policies import published, switched
 from streams.policy import Policy
 from streams.policy.differences import differences
 from streams.policy_document import PolicyProblem, json_schema, load, parse
@@ -25,6 +25,7 @@ app.command()(evaluate)
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Policy in YAML; deploy/policy.yaml is one to start from.")
 ]
+CampaignArgument = Annotated[str | None, typer.Argument(metavar="[CAMPAIGN]", help="One campaign; else all.")]
 
 
 @app.callback()
@@ -41,6 +42,7 @@ def about() -> None:
       intentflow policy publish deploy/policy.yaml
       intentflow policy evaluate new.yaml --from 2017-10-01 --to 2018-01-01
       intentflow policy rollback
+      intentflow policy kill winback_coupon
       intentflow policy kill
     """
 
@@ -177,27 +179,31 @@ def schema() -> None:
 
 
 @app.command()
-def kill() -> None:
-    """Stop everything.
+def kill(campaign: CampaignArgument = None) -> None:
+    """Stop everything, or one campaign.
 
-    Publishes the policy in force with kill_switch: true. Decisions are still written down.
+    Publishes the policy in force with kill_switch: true, or the campaign's enabled: false. Decisions are still written down.
     """
-    _switch(True)
+    _switch(True, campaign)
 
 
 @app.command()
-def unkill() -> None:
+def unkill(campaign: CampaignArgument = None) -> None:
     """Let things go on after `kill`.
 
-    Publishes the policy in force with kill_switch: false.
+    Publishes the policy in force with kill_switch: false, or the campaign's enabled: true.
     """
-    _switch(False)
+    _switch(False, campaign)
 
 
-def _switch(killed: bool) -> None:
+def _switch(killed: bool, campaign: str | None) -> None:
     settings = Settings.load()
-    policy = write(settings, switched(_row(settings)["document"], killed))
-    effect = "nothing is sent from the workers' next batch on" if killed else "interventions go out again"
+    document = _row(settings)["document"]
+    document = switched(document, killed) if campaign is None else enabled(document, campaign, not killed)
+    policy, what = write(settings, document), "nothing" if campaign is None else f"nothing of {campaign}"
+    effect = f"{what} is sent from the workers' next batch on"
+    if not killed:
+        effect = "interventions go out again" if campaign is None else f"{campaign} goes out again"
     typer.echo(f"published {policy.name} {_summary(policy)}: {effect}")
 
 

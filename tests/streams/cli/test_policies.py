@@ -9,8 +9,8 @@ import yaml
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.cli.log import Log
-from streams.cli.policies import switched
-from streams.policy_document import parse
+from streams.cli.policies import enabled, switched
+from streams.policy_document import PolicyProblem, parse
 from tests.models.releases import written
 from tests.streams.cli.conftest import Run
 from tests.streams.decide_cases import DOCUMENT
@@ -43,6 +43,44 @@ def test_the_marketers_comments_are_kept() -> None:
         if one != other
     ]
     assert len(changed) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        DEMO.read_text(encoding="utf-8"),
+        yaml.safe_dump(DOCUMENT),
+        yaml.safe_dump(DOCUMENT, default_flow_style=True),
+    ],
+)
+@pytest.mark.parametrize("on", [True, False])
+def test_one_campaign_is_stopped_and_nothing_else_changes(document: str, on: bool) -> None:
+    before = parse(document, "before")
+    for stopped in before.campaigns:
+        after = parse(enabled(document, stopped.id, on), "after")
+        expected = {one.id: one.enabled if one.id != stopped.id else on for one in before.campaigns}
+        assert {one.id: one.enabled for one in after.campaigns} == expected
+        same = [one.model_copy(update={"enabled": True}) for one in after.campaigns]
+        assert same == [one.model_copy(update={"enabled": True}) for one in before.campaigns]
+
+
+def test_stopping_a_campaign_keeps_the_marketers_comments() -> None:
+    text = DEMO.read_text(encoding="utf-8")
+    assert enabled(enabled(text, "winback_coupon", False), "winback_coupon", True) == text
+    changed = enabled(text, "weekly_reminder", False).splitlines()
+    assert [line for line in changed if line not in text.splitlines()] == ["    enabled: false"]
+
+
+def test_a_campaign_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(PolicyProblem, match="no campaign 'x'; it has winback_coupon, weekly_reminder"):
+        enabled(DEMO.read_text(encoding="utf-8"), "x", False)
+
+
+@pytest.mark.parametrize("page", ["interventions.md"])
+def test_what_the_pages_show_is_a_policy(page: str) -> None:
+    text = (DEMO.parents[1] / "docs" / page).read_text(encoding="utf-8")
+    first, experiment, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert parse(first + experiment, page).campaigns[0].id == "cart_left"
 
 
 def test_check_tells_every_fault_with_its_line(run: Run, tmp_path: Path) -> None:
@@ -120,6 +158,9 @@ def test_publish_kill_and_go_on(run: Run, shop: Settings) -> None:
     assert "kill switch on: nothing is sent" in run("policy", "kill").output
     assert parse(run("policy", "show").output, "shown").kill_switch
     run("policy", "unkill")
+    assert "nothing of winback_coupon is sent" in run("policy", "kill", "winback_coupon").output
+    assert not parse(run("policy", "show").output, "shown").campaigns[0].enabled
+    assert "winback_coupon goes out again" in run("policy", "unkill", "winback_coupon").output
     shown = run("policy", "show").output
     assert f"# default version {version}" in shown
     assert DEMO.read_text(encoding="utf-8").rstrip() in shown
