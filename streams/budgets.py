@@ -38,10 +38,11 @@ class Book:
     count: int = 0
     hours: list[int] = field(default_factory=lambda: [0] * 24)
     pacer: Pacer | None = None
+    of_money: bool = True  # what the pacer counts; else interventions
 
     def copied(self) -> Book:
         """Apart from this one."""
-        return Book(self.money, self.count, [*self.hours], copy.copy(self.pacer))
+        return Book(self.money, self.count, [*self.hours], copy.copy(self.pacer), self.of_money)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,18 @@ class Share:
     count: float
 
     @property
-    def paced(self) -> float:
+    def of_money(self) -> bool:
         """What is spent evenly: money where it is limited, else interventions."""
-        return self.money if math.isfinite(self.money) else self.count
+        return math.isfinite(self.money)
+
+    @property
+    def paced(self) -> float:
+        """How much of it."""
+        return self.money if self.of_money else self.count
 
     def cost(self, money: float) -> float:
         """Of one intervention, in what is paced."""
-        return money if math.isfinite(self.money) else 1.0
+        return money if self.of_money else 1.0
 
     def holds(self, book: Book, money: float) -> bool:
         """Whether one more intervention is within it."""
@@ -98,7 +104,8 @@ class Budgets:
         reason = "" if share.holds(book, cost) else "budget"
         if campaign.budget is not None and campaign.budget.pacing == "even":
             before = max((one for one in days if one < day), default="")
-            book.pacer = _pacer(book, share.paced, days.get(before))
+            book.pacer = _pacer(book, share, days.get(before))
+            book.of_money = share.of_money
             passed = (clock.hour * 3600 + clock.minute * 60 + clock.second) / 86_400
             worth, paid = np.array([[0.0, value]]), np.array([[0.0, share.cost(cost)]])
             if not book.pacer.choose(worth, paid, passed)[0]:
@@ -113,16 +120,16 @@ class Budgets:
         if quote.book is not None:
             self._put(campaign.id, quote.day, quote.book)
 
-    def refund(self, campaign: Campaign, day: str) -> None:
-        """An intervention that was paid on that day is not sent after all."""
-        found = self._books.get(campaign.id, {}).get(day)
+    def refund(self, campaign: str, day: str, money: float) -> None:
+        """An intervention that was paid so on that day is not sent after all."""
+        found = self._books.get(campaign, {}).get(day)
         if found is None:
             return  # closed
-        book, cost = found.copied(), campaign.value.cost_per_contact
-        book.money, book.count = max(0.0, book.money - cost), max(0, book.count - 1)
+        book = found.copied()
+        book.money, book.count = max(0.0, book.money - money), max(0, book.count - 1)
         if book.pacer is not None:
-            book.pacer.correct(-min(book.pacer.spent, self.share(campaign).cost(cost)))
-        self._put(campaign.id, day, book)
+            book.pacer.correct(-min(book.pacer.spent, money if book.of_money else 1.0))
+        self._put(campaign, day, book)
 
     def share(self, campaign: Campaign) -> Share:
         """This partition's part; interventions that cannot be shared out evenly go to the first partitions."""
@@ -159,18 +166,22 @@ class Budgets:
         self._books[campaign] = {one: book if one == day else days[one] for one in newest}
 
 
-def _pacer(book: Book, budget: float, before: Book | None) -> Pacer:
+def _pacer(book: Book, share: Share, before: Book | None) -> Pacer:
     """The day's pacer, begun by what is known of the day before, or anew when the policy has changed the budget."""
-    if book.pacer is not None and book.pacer.budget == budget:
+    same = book.of_money == share.of_money
+    if book.pacer is not None and same and book.pacer.budget == share.paced:
         return book.pacer
-    price, spent, seen, curve, forecast = 0.0, 0.0, 0, EVEN, None
+    price, seen, curve, forecast = 0.0, 0, EVEN, None
     if before is not None and sum(before.hours) >= ENOUGH:
         curve = (0.0, *(np.cumsum(before.hours) / sum(before.hours)).tolist())
         forecast = float(sum(before.hours))
-        price = before.pacer.price if before.pacer else 0.0
+        price = before.pacer.price if before.pacer and before.of_money == share.of_money else 0.0
     if book.pacer is not None:
-        price, spent, seen = book.pacer.price, book.pacer.spent, book.pacer.seen
-    return Pacer(budget, curve=curve, sample=SAMPLE, forecast=forecast, price=price, spent=spent, seen=seen)
+        price, seen = book.pacer.price if same else 0.0, book.pacer.seen
+    spent = book.money if share.of_money else float(book.count)
+    return Pacer(
+        share.paced, curve=curve, sample=SAMPLE, forecast=forecast, price=price, spent=spent, seen=seen
+    )
 
 
 def _encoded(books: dict[str, dict[str, Book]]) -> bytes:
@@ -180,7 +191,13 @@ def _encoded(books: dict[str, dict[str, Book]]) -> bytes:
 
 def _row(book: Book) -> dict[str, Any]:
     pacer = None if book.pacer is None else book.pacer.dumped()
-    return {"money": book.money, "count": book.count, "hours": book.hours, "pacer": pacer}
+    return {
+        "money": book.money,
+        "count": book.count,
+        "hours": book.hours,
+        "pacer": pacer,
+        "of_money": book.of_money,
+    }
 
 
 def _decoded(value: bytes) -> dict[str, dict[str, Book]]:
@@ -190,4 +207,4 @@ def _decoded(value: bytes) -> dict[str, dict[str, Book]]:
 
 def _book(row: dict[str, Any]) -> Book:
     pacer = None if row["pacer"] is None else Pacer.loaded(row["pacer"])
-    return Book(row["money"], row["count"], row["hours"], pacer)
+    return Book(row["money"], row["count"], row["hours"], pacer, row["of_money"])

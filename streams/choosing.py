@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from streams.budgets import Quote
 from streams.compiled import CompiledPolicy, Variant, fraction
 from streams.contacts import Contact, ContactBook, Sent
 from streams.ids import decision_id, intervention_id
 from streams.interventions import Decision, Moment, compose, due
 from streams.policy import Campaign
 from streams.rules import bought_lately, is_bot, refusal, standing_rule, time_to_send
-from streams.timers import Timer, kept
+from streams.timers import Paid, Timer, kept
 
 OUTCOMES = {
     "emitted": "emit",
@@ -155,15 +156,15 @@ def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
         arm="",
         time_zone=deciding.contacts.get(moment.user_id).time_zone or deciding.policy.zone,
         send_after=None,
-        why="the policy has no such campaign any more",
+        why="the policy has no such campaign any more, or it no longer considers such scores",
         history_digest=hashlib.blake2b(moment.context, digest_size=8).hexdigest(),
     )
 
 
 def _verdict(
     deciding: Deciding, variant: Variant, value: float, moment: Moment, waited: Timer | None
-) -> tuple[str, int, str | None]:
-    """What becomes of the event's winner, when it goes out, ms, and the day whose budget pays for it."""
+) -> tuple[str, int, Paid | None]:
+    """What becomes of the event's winner, when it goes out, ms, and what pays for it."""
     campaign, policy, budgets = variant.campaign, deciding.policy, deciding.contacts.budgets
     contact = deciding.contacts.get(moment.user_id)
     out, forbidden = time_to_send(campaign, moment, contact, policy)
@@ -184,7 +185,13 @@ def _verdict(
         reason = "deferred"
     if quote is not None and reason not in ("dry_run", "control"):
         budgets.keep(campaign, quote)
-    return reason or "emitted", out, quote.day if quote else waited.paid if waited else None
+    return reason or "emitted", out, _paid(quote, campaign, waited)
+
+
+def _paid(quote: Quote | None, campaign: Campaign, waited: Timer | None) -> Paid | None:
+    if quote is not None:
+        return quote.day, campaign.value.cost_per_contact
+    return waited.paid if waited else None
 
 
 def _why(group: list[Wanting], willing: list[int], winner: int) -> list[str]:
@@ -217,7 +224,7 @@ def _act(
     moment: Moment,
     contact: Contact,
     out: int,
-    paid: str | None,
+    paid: Paid | None,
 ) -> None:
     """Send it, or let it wait for its hour; either way it counts among the contacts, and is paid."""
     campaign, contacts = variant.campaign, deciding.contacts

@@ -172,6 +172,9 @@ class ContactBook:
         """Change the contact as its shopper told us to."""
         if said.channel == FORGET:
             self.put(said.user, Contact())
+            for timer in self.timers.of(said.user):
+                if timer.paid:
+                    self.budgets.refund(timer.campaign, *timer.paid)
             self.timers.forget(said.user)
         elif said.channel == ZONE:
             contact = self.get(said.user)

@@ -25,6 +25,7 @@ from streams.compiled import CompiledPolicy
 from streams.contacts import ContactBook
 from streams.interventions import Decision, Moment
 from streams.moments import moments
+from streams.policy import Campaign
 from streams.rules import standing_rule
 from streams.timers import Timer, kept
 
@@ -52,7 +53,8 @@ def decide(
     touched = _touched(scored, wanting, contacts)
     users = scored.user_ids
     contacts.fetch([*(users[row] for row in rows), *(said.user for said in scored.said)])
-    mark = np.maximum.accumulate(np.append(timers.watermark, scored.event_time - timers.lateness)).tolist()
+    times = scored.event_time if now is None else np.minimum(scored.event_time, now)  # clocks that run ahead
+    mark = np.maximum.accumulate(np.append(timers.watermark, times - timers.lateness)).tolist()
     unheard, found = deque(scored.said), moments(scored, rows, now, policy.catalogue)
     decisions: list[Decision] = []
     for row in sorted({*rows, *touched, *(said.row for said in scored.said if said.row < len(users))}):
@@ -62,6 +64,7 @@ def decide(
         decisions += ring(deciding, mark[row + 1], now)
         if row in touched:
             timers.hear(users[row], EVENT_TYPES[scored.event_type[row]], int(scored.event_time[row]))
+            timers.learn(users[row], int(scored.context["purchase_time"][row]))
         if row in wanting:
             decisions += _decide_event(deciding, next(found), wanting[row], scored.release)
     timers.watermark = mark[-1]
@@ -89,7 +92,9 @@ def _ripe(deciding: Deciding, timers: list[Timer], now: int | None) -> Iterator[
         contacts.put(user, contacts.get(user).without(first.sent))
     for timer in timers:
         campaign = deciding.policy.by_id.get(timer.campaign)
-        if campaign is None or not {campaign.trigger.score, campaign.value_score} <= moment.scores.keys():
+        if campaign is None or not _still_wanted(campaign, moment):
+            if timer.paid:
+                contacts.budgets.refund(timer.campaign, *timer.paid)
             yield withdrawn(deciding, timer, moment)
             continue
         value = campaign.value.expected(moment.scores[campaign.value_score])
@@ -98,8 +103,20 @@ def _ripe(deciding: Deciding, timers: list[Timer], now: int | None) -> Iterator[
         group.sort(key=lambda one: deciding.policy.campaigns.index(one[0]))
         decisions = choose(deciding, moment, group, first.release, first if first.sent else None)
         if first.paid and decisions[0].reason not in ("emitted", "deferred"):
-            contacts.budgets.refund(group[0][0], first.paid)
+            contacts.budgets.refund(first.campaign, *first.paid)
         yield from decisions
+
+
+def _still_wanted(campaign: Campaign, moment: Moment) -> bool:
+    """Whether the policy of now would consider it, by the scores of then."""
+    trigger = campaign.trigger
+    if not {trigger.score, campaign.value_score} <= moment.scores.keys():
+        return False
+    score = np.float32(moment.scores[trigger.score])
+    return bool(
+        (trigger.at_least is None or score >= np.float32(trigger.at_least))
+        and (trigger.at_most is None or score <= np.float32(trigger.at_most))
+    )
 
 
 def _decide_event(deciding: Deciding, moment: Moment, group: list[Wanting], release: str) -> list[Decision]:

@@ -183,11 +183,14 @@ class Partition:
 
     def clock(self) -> int:
         """How far an idle partition's timers may ring, ms: the clock on the wall, unless events wait at the broker."""
-        if self._settings.timer_clock == "events" or self._end_fetched() < (
-            self._consumer.highwater(self.tp) or 0
-        ):
+        if self._settings.timer_clock == "events":
             return 0
-        return int(time.time() * 1000)
+        try:
+            end = self._consumer.highwater(self.tp)
+        except AssertionError:  # the client has lost the partition meanwhile
+            return 0
+        known = end is not None  # else the broker has not answered since it was assigned
+        return int(time.time() * 1000) if known and self._end_fetched() >= end else 0
 
     def committed(self, work: Work) -> None:
         """What a pass made of it is committed, if it had to be."""

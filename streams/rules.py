@@ -65,10 +65,13 @@ def is_bot(moment: Moment, policy: CompiledPolicy) -> bool:
 
 
 def is_stale(moment: Moment, policy: CompiledPolicy) -> bool:
-    """Whether `now`, or else the shopper's newest event so far, is more than max_age_minutes after the event."""
+    """Whether `now`, or else the shopper's newest event so far, is more than max_age_minutes after the event.
+
+    Of what waited, after its hour.
+    """
     if policy.max_age is None:
         return False
-    return max(moment.now or 0, moment.latest) - moment.event_time > policy.max_age
+    return max(moment.now or 0, moment.latest) - max(moment.event_time, moment.at) > policy.max_age
 
 
 def in_audience(rules: Rules, moment: Moment) -> bool:
@@ -105,6 +108,8 @@ def time_to_send(
     A message of a campaign that defers goes out when they end, unless it expires before.
     """
     wanted, expires = due(campaign, moment)
+    if wanted >= expires:  # the policy lets it expire sooner than when it was set to wait
+        return wanted, True
     actual = wanted if policy.max_age is None else max(wanted, moment.now or 0)
     quiet = policy.rules[campaign.id].quiet
     if not quiet:

@@ -24,6 +24,7 @@ from streams.interventions import Moment
 PREFIX = b"\x00timers\x00"  # no user_id starts with a zero byte: decode refuses control characters
 # Raised about a shopper, not by one: they do not end a pause.
 NOT_ACTIVITY = frozenset({"impression", "intervention_exposed", "consent", "erasure"})
+Paid = tuple[str, float]  # day, money
 _KEPT = (
     "event_id",
     "prediction_id",
@@ -46,7 +47,7 @@ class Timer:
     """One thing to look at again at `due`, ms of event time.
 
     moment: of the event that armed it. sent: the intervention whose place among the contacts it holds, when it is a
-    message that waits; None: it waits for the shopper to stay away. paid: the day whose budget has paid for it.
+    message that waits; None: it waits for the shopper to stay away. paid: by which day's budget, and how much.
     """
 
     due: int
@@ -55,7 +56,7 @@ class Timer:
     release: str
     moment: Moment
     sent: str | None = None
-    paid: str | None = None
+    paid: Paid | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +124,13 @@ class Timers:
         if event_type == "purchase":
             kept = [one if one.sent is None else one.knowing(time) for one in kept]
         if tuple(kept) != timers:
+            self._change(user, kept)
+
+    def learn(self, user: str, purchased: int) -> None:
+        """The shopper's latest purchase, ms, by what is carried: one that was not scored counts as well."""
+        timers = self.of(user)
+        kept = tuple(one if one.sent is None else one.knowing(purchased) for one in timers)
+        if kept != timers:
             self._change(user, kept)
 
     def ring(self, until: int) -> Iterator[list[Timer]]:
@@ -194,11 +202,16 @@ def _row(timer: Timer) -> dict[str, Any]:
     kept |= {"categories": list(moment.categories), "properties": [list(pair) for pair in moment.properties]}
     kept["context"] = base64.b85encode(moment.context).decode()
     row = {"due": timer.due, "campaign": timer.campaign, "kind": timer.kind, "release": timer.release}
-    return row | {"sent": timer.sent, "paid": timer.paid, "moment": kept}
+    return row | {"sent": timer.sent, "paid": timer.paid and list(timer.paid), "moment": kept}
 
 
 def _decoded(user: str, value: bytes) -> tuple[Timer, ...]:
-    return tuple(Timer(**{**row, "moment": _moment(user, row["moment"])}) for row in json.loads(value))
+    return tuple(_timer(user, row) for row in json.loads(value))
+
+
+def _timer(user: str, row: dict[str, Any]) -> Timer:
+    paid = row["paid"]
+    return Timer(**{**row, "moment": _moment(user, row["moment"]), "paid": paid and (paid[0], paid[1])})
 
 
 def _moment(user: str, row: Mapping[str, Any]) -> Moment:

@@ -20,6 +20,7 @@ from models.families.table import Array, Doubles
 from models.replay.dataset import PURCHASE, Sequences
 from streams.compiled import CompiledPolicy
 from streams.decide import Decision
+from streams.ids import decision_id
 from streams.policy import Campaign, Policy
 from streams.whatif.past import Past
 
@@ -167,6 +168,8 @@ def _chances(labels: list[str], offers: dict[str, float], policy: Policy) -> Dou
 def _done(moment: Decision, past: Past, old: Policy, labels: list[str]) -> int | None:
     """The action that the log says was taken at a moment; None when it was not left to the draws of this policy."""
     logged = past.decided.get(moment.decision_id)
+    if logged is None:  # a message that waited; who is left alone was told so at once
+        logged = past.decided.get(decision_id(moment.event_id, moment.campaign))
     if logged is None or logged["policy_version"] != old.version:
         return None
     if logged["reason"] in LEFT_ALONE:

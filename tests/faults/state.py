@@ -56,6 +56,7 @@ class Changelogs:
         try:
             sequences = dict(zip(users, store.sequences(list(users)), strict=True))
             contacts = dict(zip(users, store.contacts([user.decode() for user in users]), strict=True))
+            contacts |= dict(store.records(b"\x00"))  # timers and budgets
             checkpoint = store.checkpoint()
             kept = Kept(
                 {user: row for user, row in sequences.items() if row is not None},
@@ -76,6 +77,8 @@ class Changelogs:
         for raw in _after(self._contacts, number, contacts_from):
             if raw.key is not None and raw.value is not None:
                 kept.contacts[raw.key] = raw.value
+            elif raw.key is not None:
+                kept.contacts.pop(raw.key, None)
 
 
 def _copied(folder: Path) -> Store:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from streams.budgets import KEY, Budgets
 from streams.compiled import CompiledPolicy
+from streams.contacts import FORGET, Said
 from streams.decide import Decision
 from streams.policy import Policy
 from tests.streams.decide_cases import DAY, NOON, Event, Stored, compiled, document, passed, run
@@ -141,6 +142,40 @@ def test_a_message_that_waits_has_been_paid_and_what_calls_it_back_pays_back() -
     assert counts(run([again], policy, stored)) == {"deferred": 1}
     assert [d.reason for d in passed(stored, 24, policy)] == ["emitted"]
     assert list(stored.book.budgets.spent()["reminder"].values()) == [(pytest.approx(0.01), 1)]
+
+
+def test_what_is_paid_back_is_what_was_paid_though_the_price_has_changed() -> None:
+    """A message of 0.10 that waits cannot bring back 1.00."""
+    trigger = {"event_types": ["click"], "score": "buy_7d", "at_most": 0.4}
+    after = {"trigger": trigger, "cooldown_after_purchase_hours": 24}
+    cheap, dear = (budgeted(PUSH, cost, after, money=10.0) for cost in (0.1, 1.0))
+    stored = Stored()
+    clicks = [Event(user=f"a{n}", kind="click", buy_7d=0.1, id=f"a{n}") for n in range(10)]
+    assert counts(run(clicks, cheap, stored)) == {"deferred": 10}
+    run([Event(user=f"a{n}", hour=0.5, buy_7d=1, id=f"p{n}") for n in range(10)], dear, stored)
+    later = [Event(user=f"b{n}", kind="click", hour=1, buy_7d=0.1, id=f"b{n}") for n in range(12)]
+    assert counts(run(later, dear, stored)) == {"deferred": 9, "budget": 3}
+    assert {d.reason for d in passed(stored, 2, dear)} == {"after_purchase"}
+    ((money, count),) = stored.book.budgets.spent()["reminder"].values()
+    assert (money, count) == (pytest.approx(9.0), 9)
+
+
+def test_withdrawn_or_erased_it_is_paid_back_as_well() -> None:
+    trigger = {"event_types": ["click"], "score": "buy_7d", "at_most": 0.4}
+    policy = budgeted(PUSH, 0.5, {"trigger": trigger}, money=10.0)
+    stored = Stored()
+    run([Event(user=user, kind="click", buy_7d=0.1, id=user) for user in "ab"], policy, stored)
+    stored.book.hear(Said(0, "a", FORGET, True))
+    assert {d.reason for d in passed(stored, 24, budgeted(count=1))} == {"withdrawn"}
+    assert list(stored.book.budgets.spent()["reminder"].values()) == [(0.0, 0)]
+
+
+def test_a_budget_that_turns_from_money_to_numbers_goes_on_counting_right() -> None:
+    """40.00 of 1,000 are spent on 20 coupons: five of 25 are left, and nothing has run ahead by forty."""
+    stored = Stored()
+    run(lapsing(20), budgeted(cost=2.0, money=1000.0, pacing="even"), stored)
+    found = counts(run(lapsing(10, hour=1), budgeted(cost=2.0, count=25, pacing="even"), stored))
+    assert 1 <= found["emitted"] <= 5
 
 
 def test_dry_runs_and_control_arms_are_asked_but_spend_nothing() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from streams.choosing import Deciding
 from streams.compiled import CompiledPolicy
 from streams.contacts import FORGET, Said
-from streams.decide import Decision
+from streams.decide import Decision, ring
 from streams.policy import Policy
 from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, passed, run, scored
 
@@ -239,6 +240,48 @@ def test_a_message_moved_to_the_morning_is_sent_then_though_nobody_comes() -> No
     run([Event(buy_7d=0.1, hour=9)], policy, stored)
     (sent,) = passed(stored, 20, policy)
     assert (sent.reason, sent.send_after) == ("emitted", NOON + 20 * HOUR)
+
+
+def test_what_waits_is_old_only_after_its_hour() -> None:
+    """max_age_minutes is of events; a message that was to wait for longer is no old one."""
+    policy = compiled(document(max_age_minutes=15))
+    stored = Stored()
+    assert [d.reason for d in run([Event(buy_7d=0.1)], policy, stored, now=NOON)] == ["deferred"]
+    deciding = Deciding(stored.book, policy, NOON)
+    on_time = NOON + 90 * 60_000
+    assert [d.reason for d in ring(deciding, on_time, on_time + 60_000)] == ["emitted"]
+    stored.book.discard()
+    assert [d.reason for d in ring(deciding, on_time, on_time + 16 * 60_000)] == ["stale"]
+
+
+def test_a_message_that_the_policy_lets_expire_sooner_now_is_not_sent() -> None:
+    stored = Stored()
+    run([Event(buy_7d=0.1)], compiled(), stored)
+    payload = {**document()["campaigns"][PUSH]["payload"], "send_after_minutes": 0, "expires_hours": 1}
+    sooner = compiled(document(campaigns=[_reminder(payload=payload)]))
+    assert [d.reason for d in passed(stored, 24, sooner)] == ["quiet_hours"]
+
+
+def test_a_pause_is_withdrawn_when_the_policy_no_longer_considers_such_scores() -> None:
+    stored = Stored()
+    run([cart(0)], idle(), stored)
+    tighter = idle(changes={"trigger": {**CART, "at_least": 0.5}})
+    assert [d.reason for d in passed(stored, 1, tighter)] == ["withdrawn"]
+
+
+def test_a_clock_that_runs_ahead_does_not_make_time_pass() -> None:
+    stored = Stored()
+    ahead = Event(user="v", kind="search", hour=1, id="ahead")
+    assert run([cart(0), ahead], idle(), stored, now=NOON + 60_000) == []
+
+
+def test_a_purchase_that_was_not_scored_calls_a_message_back() -> None:
+    trigger = {"event_types": ["click"], "score": "buy_7d", "at_most": 0.4}
+    calling = compiled(document(campaigns=[_reminder(trigger=trigger, cooldown_after_purchase_hours=24)]))
+    stored = Stored()
+    run([Event(kind="click", buy_7d=0.1, id="a")], calling, stored)
+    run([Event(kind="search", hour=1, bought=0.5, id="b")], calling, stored)
+    assert [d.reason for d in passed(stored, 24, calling)] == ["after_purchase"]
 
 
 def test_a_list_cannot_wait() -> None:
