@@ -15,12 +15,10 @@ Events are judged by the worker's own decoder: what the worker puts among the de
 """
 
 import logging
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,19 +28,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from models.usable import Bounds
 from schemas.codec import Codec
-from schemas.kafka import confluent_config, wait_for_broker
+from schemas.kafka import wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import TopicProblem, Topics
 from streams.archive_files import ArchiveFiles, Range
 from streams.decode import Decoder
+from streams.side_agents import PASSING, POLL_RECORDS, Raw, consumer_config, until_told
 
 # Fixed for the life of an archive: with another value the same records would go to files of other names.
 FILE_OFFSETS = 32_768
-POLL_RECORDS = 8_192
 WRITE_EVERY_S = 30.0
-# librdkafka tells of these and goes on by itself.
-_PASSING = {KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
 
 ARCHIVED = prometheus_client.Counter("intentflow_archived_total", "Rows taken into the archive", ["kind"])
 SKIPPED = prometheus_client.Counter("intentflow_archive_skipped_total", "Records left out", ["reason"])
@@ -52,15 +48,6 @@ Place = tuple[str, int]  # topic, partition
 Offsets = npt.NDArray[np.int64]
 
 
-class Raw(NamedTuple):
-    """A record as the worker's decoder takes it."""
-
-    key: bytes | None
-    value: bytes | None
-    offset: int
-    timestamp: int
-
-
 def archive(
     settings: Settings,
     until_end: bool = False,
@@ -68,16 +55,9 @@ def archive(
     tell: Callable[["Archive"], None] | None = None,
 ) -> "Archive":
     """Run an agent until SIGTERM or SIGINT (or the topics' end), for use as a process; returns it with its counts."""
-    stop = threading.Event()
     agent = Archive(settings, instance)
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
+    with until_told() as stop:
         agent.run(until_end, stop, tell)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return agent
 
 
@@ -137,7 +117,7 @@ class Archive:
         stop, tell = stop or threading.Event(), tell or (lambda agent: None)
         self._waiting = [] if until_end else None
         wait_for_broker(self._settings)
-        self._consumer = Consumer(self._config())
+        self._consumer = Consumer(consumer_config(self._settings, "archive", self._instance))
         try:
             self._subscribe(self._consumer)
             written = told = time.monotonic()
@@ -155,21 +135,6 @@ class Archive:
         finally:
             self._ranges.clear()  # after a failure, closing must not write
             self._consumer.close()
-
-    def _config(self) -> dict[str, Any]:
-        static = {"group_instance_id": self._instance} if self._instance else {}
-        return confluent_config(
-            self._settings,
-            group_id=f"{self._settings.app_id}-archive",
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            enable_partition_eof=True,
-            session_timeout_ms=round(self._settings.session_timeout_s * 1000),
-            receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
-            queued_max_messages_kbytes=4_096,  # per partition
-            **static,
-        )
 
     def _subscribe(self, consumer: Consumer) -> None:
         there = consumer.list_topics(timeout=30).topics
@@ -211,7 +176,7 @@ class Archive:
                 records.setdefault(place, []).append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(place)
-            elif error.code() not in _PASSING:
+            elif error.code() not in PASSING:
                 raise KafkaException(error)
         for place, of_place in records.items():
             self._take_partition(place, of_place)

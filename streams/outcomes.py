@@ -18,12 +18,10 @@ came: whoever reports an intervention has read it, so its decision was committed
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -34,14 +32,13 @@ from schemas.kafka import bounds, confluent_config, wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, TopicProblem, Topics
-from streams.archive import Raw
 from streams.attribution import Attribution, Refused
 from streams.attribution_rows import deeds_of, shopper_of
 from streams.decode import Decoder
-from streams.outcomes_changelog import PASSING, OutcomeProblem, latest
+from streams.outcomes_changelog import OutcomeProblem, latest
 from streams.outcomes_writer import OutcomeWriter, Step
+from streams.side_agents import PASSING, POLL_RECORDS, Raw, consumer_config, until_told
 
-POLL_RECORDS = 8_192
 RESTORED = 1_000  # rows decoded at a time
 WAIT_S = 0.5
 _HOUR, _DAY = 3_600_000, 86_400_000  # ms
@@ -70,16 +67,9 @@ class Part:
 
 def run(settings: Settings, until_end: bool = False, close: bool = False, instance: str = "") -> Outcomes:
     """Run an agent until SIGTERM or SIGINT (or the topics' end), for use as a process; returns it with its counts."""
-    stop = threading.Event()
     agent = Outcomes(settings, instance)
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
+    with until_told() as stop:
         agent.run(until_end, close, stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return agent
 
 
@@ -109,7 +99,11 @@ class Outcomes:
         stop = stop or threading.Event()
         wait_for_broker(self._settings)
         self._writer.open()
-        self._consumer = Consumer(self._config())
+        # The range assignor deals the same partitions of both topics to one agent.
+        config = consumer_config(
+            self._settings, "outcomes", self._instance, partition_assignment_strategy="range"
+        )
+        self._consumer = Consumer(config)
         try:
             self._subscribe()
             while not stop.is_set() and not (until_end and self._is_done()):
@@ -235,19 +229,3 @@ class Outcomes:
     def _publish(self, steps: Mapping[int, Step]) -> None:
         following = {number: self._parts[number].following for number in steps}
         self._writer.publish(steps, following, self._consumer)
-
-    def _config(self) -> dict[str, Any]:
-        static = {"group_instance_id": self._instance} if self._instance else {}
-        return confluent_config(
-            self._settings,
-            group_id=f"{self._settings.app_id}-outcomes",
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            enable_partition_eof=True,
-            partition_assignment_strategy="range",
-            session_timeout_ms=round(self._settings.session_timeout_s * 1000),
-            receive_message_max_bytes=1_000_000_000,  # noida-db sends all that there is, whatever was asked
-            queued_max_messages_kbytes=4_096,  # per partition
-            **static,
-        )

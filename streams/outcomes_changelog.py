@@ -9,10 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from schemas.kafka import bounds, confluent_config
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S
+from streams.side_agents import PASSING, POLL_RECORDS
 
-RECORDS, WAIT_S = 8_192, 0.5
-# librdkafka tells of these and goes on by itself.
-PASSING = {KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
+WAIT_S = 0.5
 
 
 class OutcomeProblem(RuntimeError):
@@ -43,7 +42,7 @@ def latest(settings: Settings, topic: str, number: int, newest: Consumer) -> dic
         reader.assign([TopicPartition(topic, number, begin)])
         at = begin
         while at < end:
-            messages = reader.consume(RECORDS, timeout=WAIT_S)
+            messages = reader.consume(POLL_RECORDS, timeout=WAIT_S)
             for message in messages:
                 error, at = message.error(), max(at, (message.offset() or 0) + (message.error() is None))
                 if error is None and message.value() is None:

@@ -9,6 +9,7 @@ import typer
 from schemas.settings import Settings
 from streams import archive as agent
 from streams.cli import verb
+from streams.cli.agents import Instance, counted
 
 app = verb()
 
@@ -18,12 +19,7 @@ def archive(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Stop when everything that is there now is written.")
     ] = False,
-    instance: Annotated[
-        str,
-        typer.Option(
-            help="Name of this agent alone, the same after a restart: it then takes over at once after a crash."
-        ),
-    ] = "",
+    instance: Instance = "",
 ) -> None:
     """Write events, predictions (a challenger's too), decisions and outcomes to Parquet by day, until Ctrl-C.
 
@@ -36,10 +32,6 @@ def archive(
     """
     settings = Settings.load()
     done = agent.archive(settings, until_end, instance)
-    typer.echo(f"{settings.archive_uri}: {_counts(done.rows) or 'nothing new'}")
+    typer.echo(f"{settings.archive_uri}: {counted(done.rows) or 'nothing new'}")
     if done.skipped:
-        typer.echo(f"left out as unusable: {_counts(done.skipped)}; see `intentflow tail dead-letters`")
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
+        typer.echo(f"left out as unusable: {counted(done.skipped)}; see `intentflow tail dead-letters`")

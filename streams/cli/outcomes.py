@@ -9,6 +9,7 @@ import typer
 from schemas.settings import Settings
 from streams import outcomes as agent
 from streams.cli import verb
+from streams.cli.agents import Instance, counted
 
 app = verb()
 
@@ -25,12 +26,7 @@ def outcomes(
             help="With --until-end: tell the outcomes of open windows, too, as if nothing more were to come.",
         ),
     ] = False,
-    instance: Annotated[
-        str,
-        typer.Option(
-            help="Name of this agent alone, the same after a restart: it then takes over at once after a crash."
-        ),
-    ] = "",
+    instance: Instance = "",
 ) -> None:
     """Join decisions with what their shoppers did within the campaigns' attribution windows, until Ctrl-C.
 
@@ -43,10 +39,6 @@ def outcomes(
     """
     settings = Settings.load()
     done = agent.run(settings, until_end, close, instance)
-    typer.echo(f"outcomes: {_counts(done.told) or 'nothing new'}")
+    typer.echo(f"outcomes: {counted(done.told) or 'nothing new'}")
     if done.refused:
-        typer.echo(f"to dead-letters: {_counts(done.refused)}; see `intentflow tail dead-letters`")
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
+        typer.echo(f"to dead-letters: {counted(done.refused)}; see `intentflow tail dead-letters`")
