@@ -7,24 +7,19 @@ worker predicts, decides and steps in, and what it predicted is held against wha
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 
-from schemas.settings import Settings
 from streams import loaders
-from streams.cli.broker import command as broker_command
-from streams.demo.children import Children, Failed, wait_for
-from streams.demo.view import View, ready
+from streams.demo.children import Failed
+from streams.demo.stage import Stage, fast, iso, played
+from streams.demo.view import View
 
 FOLDER = Path(".intentflow/demo")
 START, TRAINED, LIVE = (datetime(2017, month, 1, tzinfo=UTC) for month in (1, 8, 10))
@@ -34,30 +29,20 @@ DATASET = "completejourney"
 FAST_SHARE = 0.1
 
 
-class Demo:
+class Demo(Stage):
     """The steps in order; each prints what it does and the command that does it outside the demo."""
 
     def __init__(self, fast: bool) -> None:
-        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 162), fast
-        self._begun = time.monotonic()
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        self._broker_port, metrics = free_port(), free_port()
-        self._environment = {
-            "INTENTFLOW_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._broker_port}",
-            "INTENTFLOW_DATA_DIR": str(FOLDER / "worker"),
-            "INTENTFLOW_RELEASES_URI": str(FOLDER / "releases"),
-            "INTENTFLOW_ARCHIVE_URI": str(FOLDER / "archive"),
-            "INTENTFLOW_METRICS_PORT": str(metrics),
-            "INTENTFLOW_START_FROM": "latest",  # months 1 to 9 build state only; what comes from then on is predicted
-            "INTENTFLOW_HOT_ROWS": "16384",
-            "INTENTFLOW_TIMER_CLOCK": "events",  # time passes as these events tell it
-            "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # these events are of 2016 and 2017
-        }
-        os.environ.update(self._environment)
-        self._settings = Settings.load()
-        self._url = f"http://127.0.0.1:{metrics}"
-        self._children = Children(FOLDER, self._environment)
+        super().__init__(
+            FOLDER,
+            {
+                "INTENTFLOW_START_FROM": "latest",  # months 1 to 9 build state only; what comes from then on is predicted
+                "INTENTFLOW_HOT_ROWS": "16384",
+                "INTENTFLOW_TIMER_CLOCK": "events",  # time passes as these events tell it
+                "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # these events are of 2016 and 2017
+            },
+        )
+        self._fast = fast
 
     def run(self) -> None:
         with self._children:
@@ -79,15 +64,7 @@ class Demo:
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create; intentflow topics check")
-        self._children.start("broker", broker_command(self._broker_port, FOLDER / "broker"))
-        try:
-            wait_for(lambda: answers(self._broker_port), 20)
-        except TimeoutError:
-            self._children.check("broker")
-            raise Failed(
-                f"the embedded broker does not answer: {self._children.log('broker').read_text()}"
-            ) from None
-        self._intentflow("topics", "create")
+        super()._start_broker()
         self._intentflow("topics", "check")
 
     def _history(self) -> None:
@@ -113,14 +90,7 @@ class Demo:
 
     def _start_worker(self) -> None:
         self._say("Worker: state from months 1 to 9, then live", "intentflow worker")
-        self._children.start("worker", [sys.executable, "-m", "streams.cli", "worker"])
-        begun = time.monotonic()
-        while not ready(self._url):
-            self._children.check("worker")
-            if time.monotonic() - begun > 180:
-                raise Failed(f"the worker is not ready: {self._children.log('worker').read_text()[-3000:]}")
-            time.sleep(0.2)
-        self._console.print(f"  ready after {time.monotonic() - begun:.1f} s", style="dim")
+        super()._start_worker()
 
     def _live(self) -> View:
         self._say("Months 10 to 12, as fast as it goes", f"intentflow load {DATASET} --from 2017-10-01")
@@ -152,40 +122,9 @@ class Demo:
     def _of_the_shoppers(self) -> list[str]:
         return ["--share", str(FAST_SHARE)] if self._fast else []
 
-    def _intentflow(self, *arguments: str) -> None:
-        for line in self._children.lines(arguments[0], *arguments):
-            self._console.print(f"  {line}", style="dim", markup=False, highlight=False)
-
-    def _say(self, title: str, command: str) -> None:
-        seconds = time.monotonic() - self._begun
-        self._console.print(f"\n[bold cyan]{title}[/]  [dim]{seconds:.0f} s · {command}[/]", highlight=False)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def iso(moment: datetime) -> str:
-    return moment.isoformat()
-
 
 def main() -> int:
-    try:
-        Demo(os.environ.get("FAST", "") not in ("", "0")).run()
-    except KeyboardInterrupt:
-        print("\nstopped; nothing is left running", file=sys.stderr)
-        return 130
-    except (Failed, loaders.DataMissing) as problem:
-        print(f"\ndemo: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    return played("demo", lambda: Demo(fast()).run(), loaders.DataMissing)
 
 
 if __name__ == "__main__":

@@ -8,24 +8,18 @@ end beside what is true. Never real data.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 import webbrowser
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from models.shop.site import DAY_MS, Site
-from schemas.settings import Settings
-from streams.cli.broker import command as broker_command
-from streams.demo.__main__ import answers, free_port, iso
-from streams.demo.children import Children, Failed, wait_for
-from streams.demo.view import View, ready
+from streams.demo.stage import Stage, fast, iso, played
+from streams.demo.view import View
 from streams.sim.voice import Voice
 
 FOLDER = Path(".intentflow/sim")
@@ -37,28 +31,19 @@ DAY_S, AFTER_S = 75.0, 8.0  # of the clock, for the day and for the day after
 SEED = 7
 
 
-class Sim:
+class Sim(Stage):
     """The steps in order; each prints what it does and the command that does it outside."""
 
     def __init__(self, fast: bool) -> None:
-        self._console, self._fast = Console(width=None if sys.stdout.isatty() else 162), fast
-        self._begun = time.monotonic()
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        self._port, metrics = free_port(), free_port()
-        environment = {
-            "INTENTFLOW_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._port}",
-            "INTENTFLOW_DATA_DIR": str(FOLDER / "worker"),
-            "INTENTFLOW_RELEASES_URI": str(FOLDER / "releases"),
-            "INTENTFLOW_ARCHIVE_URI": str(FOLDER / "archive"),
-            "INTENTFLOW_METRICS_PORT": str(metrics),
-            "INTENTFLOW_START_FROM": "latest",  # history builds state only
-            "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # the shop has a clock of its own
-            "INTENTFLOW_TIMER_CLOCK": "events",
-        }
-        os.environ.update(environment)
-        self._settings, self._url = Settings.load(), f"http://127.0.0.1:{metrics}"
-        self._children = Children(FOLDER, environment)
+        super().__init__(
+            FOLDER,
+            {
+                "INTENTFLOW_START_FROM": "latest",  # history builds state only
+                "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # the shop has a clock of its own
+                "INTENTFLOW_TIMER_CLOCK": "events",
+            },
+        )
+        self._fast = fast
         self._site = Site(FEW if fast else SHOPPERS, SEED, milliseconds(0))
 
     def run(self) -> None:
@@ -85,12 +70,7 @@ class Sim:
 
     def _start_broker(self) -> None:
         self._say("Broker and topics", "intentflow broker; intentflow topics create")
-        self._children.start("broker", broker_command(self._port, FOLDER / "broker"))
-        try:
-            wait_for(lambda: answers(self._port), 20)
-        except TimeoutError:
-            raise Failed(f"no broker: {self._children.log('broker').read_text()}") from None
-        self._intentflow("topics", "create")
+        super()._start_broker()
 
     def _train(self) -> None:
         self._say(
@@ -103,13 +83,7 @@ class Sim:
 
     def _start_worker(self) -> None:
         self._say("Worker: state from history, then live", "intentflow worker")
-        self._children.start("worker", [sys.executable, "-m", "streams.cli", "worker"])
-        end = time.monotonic() + 120
-        while not ready(self._url):
-            self._children.check("worker")
-            if time.monotonic() > end:
-                raise Failed(f"the worker is not ready: {self._children.log('worker').read_text()[-3000:]}")
-            time.sleep(0.2)
+        super()._start_worker()
 
     def _day(self, voice: Voice) -> View:
         pace = DAY_S / 5 if self._fast else DAY_S
@@ -169,14 +143,6 @@ class Sim:
             highlight=False,
         )
 
-    def _intentflow(self, *arguments: str) -> None:
-        for line in self._children.lines(arguments[0], *arguments):
-            self._console.print(f"  {line}", style="dim", markup=False, highlight=False)
-
-    def _say(self, title: str, command: str) -> None:
-        seconds = time.monotonic() - self._begun
-        self._console.print(f"\n[bold cyan]{title}[/]  [dim]{seconds:.0f} s · {command}[/]", highlight=False)
-
 
 def milliseconds(days: int) -> int:
     """The midnight so many days after START, ms since 1970 UTC."""
@@ -189,15 +155,7 @@ def day(days: int) -> str:
 
 
 def main() -> int:
-    try:
-        Sim(os.environ.get("FAST", "") not in ("", "0")).run()
-    except KeyboardInterrupt:
-        print("\nstopped; nothing is left running", file=sys.stderr)
-        return 130
-    except Failed as problem:
-        print(f"\nsim: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    return played("sim", lambda: Sim(fast()).run())
 
 
 if __name__ == "__main__":
