@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from streams.budgets import Quote
 from streams.compiled import CompiledPolicy, Variant, fraction
@@ -81,45 +82,39 @@ def choose(
         winner = max(willing, key=lambda at: (group[at][0].priority, group[at][2], -at))
         for at in willing:
             reasons[at] = "outranked"
-        reasons[winner], out, paid = _verdict(deciding, variants[winner], group[winner][2], moment, waited)
+        reasons[winner], out, paid = _verdict(
+            deciding, variants[winner], group[winner][2], moment, contact, waited
+        )
         why = _why(group, willing, winner)
         if out != due(variants[winner].campaign, moment)[0]:
             why[winner] += "; moved to the end of quiet hours"
     eligible = [campaign.id for campaign, _, _ in group]
-    digest = hashlib.blake2b(moment.context, digest_size=8).hexdigest()
-    decisions = []
+    digest, decisions = _digest(moment), []
     for at, ((campaign, score, value), variant, reason) in enumerate(
         zip(group, variants, reasons, strict=True)
     ):
         propensity = holdout.share if reason == "holdout" else 1.0
         if reason in ("emitted", "control", "deferred"):
             propensity = (1.0 - holdout.share) * variant.propensity
-        decision = Decision(
-            decision_id=decision_id(moment.event_id, f"{campaign.id}@{moment.at}" if waited else campaign.id),
-            event_id=moment.event_id,
-            prediction_id=moment.prediction_id,
-            user_id=moment.user_id,
-            event_time=moment.event_time,
-            decided_at=deciding.decided_at,
-            campaign=campaign.id,
-            kind=campaign.kind,
-            outcome=OUTCOMES[reason],
-            reason=reason,
+        decision = _decision(
+            deciding,
+            moment,
+            contact,
+            (campaign.id, campaign.kind),
+            reason,
+            release,
+            waited is not None,
+            history_digest=digest,
             eligible=eligible,
             propensity=propensity,
             score=score,
             threshold=campaign.trigger.threshold,
             value=value,
             cost=campaign.value.cost_per_contact,
-            release=release,
-            policy_version=policy.version,
-            scores=moment.scores,
             purpose=campaign.purpose,
             arm=variant.arm,
-            time_zone=contact.time_zone or policy.zone,
             send_after=out if at == winner else None,
             why=why[at],
-            history_digest=digest,
             attribution_hours=campaign.attribution_hours,
         )
         if reason in ("emitted", "deferred"):
@@ -131,42 +126,74 @@ def choose(
 
 def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
     """The policy has the campaign no longer, or asks for a score that was not kept: what waited for it is dropped."""
-    name = f"{timer.campaign}@{moment.at}" if timer.sent else timer.campaign
-    return Decision(
-        decision_id=decision_id(moment.event_id, name),
-        event_id=moment.event_id,
-        prediction_id=moment.prediction_id,
-        user_id=moment.user_id,
-        event_time=moment.event_time,
-        decided_at=deciding.decided_at,
-        campaign=timer.campaign,
-        kind=timer.kind,
-        outcome=OUTCOMES["withdrawn"],
-        reason="withdrawn",
+    return _decision(
+        deciding,
+        moment,
+        deciding.contacts.get(moment.user_id),
+        (timer.campaign, timer.kind),
+        "withdrawn",
+        timer.release,
+        timer.sent is not None,
+        history_digest=_digest(moment),
         eligible=[],
         propensity=1.0,
         score=0.0,
         threshold=0.0,
         value=0.0,
         cost=0.0,
-        release=timer.release,
-        policy_version=deciding.policy.version,
-        scores=moment.scores,
         purpose="",
         arm="",
-        time_zone=deciding.contacts.get(moment.user_id).time_zone or deciding.policy.zone,
         send_after=None,
         why="the policy has no such campaign any more, or it no longer considers such scores",
-        history_digest=hashlib.blake2b(moment.context, digest_size=8).hexdigest(),
     )
 
 
+def _decision(
+    deciding: Deciding,
+    moment: Moment,
+    contact: Contact,
+    campaign: tuple[str, str],  # id, kind
+    reason: str,
+    release: str,
+    waited: bool,
+    **rest: Any,
+) -> Decision:
+    """A decision with all that does not depend on the campaign's own terms, which are `rest`."""
+    name, kind = campaign
+    policy = deciding.policy
+    return Decision(
+        decision_id=decision_id(moment.event_id, f"{name}@{moment.at}" if waited else name),
+        event_id=moment.event_id,
+        prediction_id=moment.prediction_id,
+        user_id=moment.user_id,
+        event_time=moment.event_time,
+        decided_at=deciding.decided_at,
+        campaign=name,
+        kind=kind,
+        outcome=OUTCOMES[reason],
+        reason=reason,
+        release=release,
+        policy_version=policy.version,
+        scores=moment.scores,
+        time_zone=contact.time_zone or policy.zone,
+        **rest,
+    )
+
+
+def _digest(moment: Moment) -> str:
+    return hashlib.blake2b(moment.context, digest_size=8).hexdigest()
+
+
 def _verdict(
-    deciding: Deciding, variant: Variant, value: float, moment: Moment, waited: Timer | None
+    deciding: Deciding,
+    variant: Variant,
+    value: float,
+    moment: Moment,
+    contact: Contact,
+    waited: Timer | None,
 ) -> tuple[str, int, Paid | None]:
     """What becomes of the event's winner, when it goes out, ms, and what pays for it."""
     campaign, policy, budgets = variant.campaign, deciding.policy, deciding.contacts.budgets
-    contact = deciding.contacts.get(moment.user_id)
     out, forbidden = time_to_send(campaign, moment, contact, policy)
     reason = standing_rule(contact, campaign, moment.at, out, policy)
     if reason is None and bought_lately(campaign, moment, policy):
