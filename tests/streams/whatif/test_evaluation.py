@@ -20,7 +20,7 @@ from streams.decide import is_held_out
 from streams.policy import Policy
 from streams.whatif.evaluation import Evaluation, evaluate
 from streams.whatif.rounds import Margin
-from tests.models.replay.test_imports import ROOT, file_of, imported
+from tests.models.replay.test_imports import ROOT, reached
 from tests.streams.decide_cases import TASKS
 from tests.streams.live import event
 from tests.streams.whatif.shop import (
@@ -185,16 +185,10 @@ def test_an_archive_without_predictions_is_refused_in_words(tmp_path: Path) -> N
 
 
 def test_nothing_of_it_can_reach_what_sends() -> None:
-    pending, seen = list((ROOT / "streams" / "whatif").glob("*.py")), set[Path]()
-    while pending:
-        module = pending.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        names = imported(module)
+    graph = reached(ROOT / "streams" / "whatif")
+    for module, names in graph.items():
         assert not names & set(SENDING), module
-        pending += [found for name in names if (found := file_of(name)) is not None]
-    assert len(seen) > 30
+    assert len(graph) > 30
     for module in (ROOT / "streams" / "whatif").glob("*.py"):
         assert "Producer" not in module.read_text(encoding="utf-8")
 
