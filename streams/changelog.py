@@ -42,6 +42,27 @@ def read_on(
         return reader.read(stopped)
 
 
+def written_since(
+    settings: Settings, topic: str, partition: int, offset: int, stopped: Callable[[], bool] = lambda: False
+) -> bool:
+    """Whether a record stands in this partition of a changelog from `offset` on; markers of transactions are none.
+
+    It blocks, and is called and stops as `read_on`. Raises KafkaException when the broker refuses.
+    """
+    consumer = Consumer(_config(settings))
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        while not stopped():
+            for message in consumer.consume(1, timeout=WAIT_S):
+                error = message.error()
+                if error is None or error.code() == KafkaError._PARTITION_EOF:
+                    return error is None
+                raise KafkaException(error)
+        return True
+    finally:
+        consumer.close()
+
+
 class Reader:
     """Reads both changelogs of one partition on into a store. A context manager, for one thread."""
 

@@ -44,6 +44,14 @@ async def read_changelogs(
     )
 
 
+async def contacts_changed(
+    settings: Settings, store: Store, partition: int, stopped: Callable[[], bool]
+) -> bool:
+    """Whether contacts-changelog holds something that the store has not."""
+    topic, known = Topics(settings).contacts_changelog, store.meta("contacts") or 0
+    return await whole(asyncio.to_thread(changelog.written_since, settings, topic, partition, known, stopped))
+
+
 async def whole(act: Coroutine[Any, Any, T]) -> T:
     """What `act` returns. Cancelled, this ends only when `act` is through."""
     acting = asyncio.ensure_future(act)

@@ -27,7 +27,7 @@ from streams import metrics
 from streams.careful import Careful, Suspect
 from streams.following import Following
 from streams.offsets import Offsets
-from streams.opening import build, read_changelogs, whole
+from streams.opening import build, contacts_changed, read_changelogs, whole
 from streams.progress import Progress
 from streams.shoppers import Shoppers, Work
 from streams.stages import Codecs
@@ -224,6 +224,10 @@ class Partition:
     async def _go_on(self) -> bool:
         """After a rest: whether nobody else had the partition meanwhile; then everything still holds."""
         if await self._claim() != self.progress.position:
+            return False
+        # Another owner's timers ring with no event that would move the offset.
+        store, number = self.store, self.tp.partition
+        if store is None or await contacts_changed(self._settings, store, number, lambda: self._stopping):
             return False
         await self._read_from(self.progress.applied)
         return True

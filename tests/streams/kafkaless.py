@@ -1,7 +1,8 @@
 """A real `streams.partition.Partition` on an event loop, its computation in a thread, and no Kafka.
 
 Only what speaks to Kafka is replaced: the consumer and the questions about offsets (`Reader`), the publisher (`Desk`),
-and the reading of changelogs, of which there is nothing: the local store keeps what was written.
+and the reading of changelogs, of which there is nothing: the local store keeps what was written. `Desk` says whether
+another owner wrote.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ class Desk:
         self.commits: list[dict[int, int]] = []  # the same of each commit, by partition
         self.outputs: list[dict[str, list[Any]]] = []  # of each commit, by topic
         self.failing: Exception | None = None
+        self.claims = 0
+        self.written_by_another = False  # in contacts-changelog
 
     async def claim(self, source: Any, offsets: Any) -> int:
+        self.claims += 1
         return max((commit.get(source.partition, 0) for commit in self.commits), default=0)
 
     def build(self, records: Iterable[Any], tp: Any) -> list[Any]:
@@ -141,6 +145,7 @@ class Stage:
         by_partition = {one.source: one for one in readers}
         self._patch.setattr(module, "Offsets", lambda _, tp: by_partition[tp])
         self._patch.setattr(changelog, "read_on", lambda *_, **__: 0)
+        self._patch.setattr(changelog, "written_since", lambda *_: desk.written_by_another)
         asyncio.run(self._run(readers, desk, script))
 
     async def _run(

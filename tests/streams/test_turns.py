@@ -178,3 +178,23 @@ def test_a_store_that_cannot_be_written_leaves_the_partitions_where_their_commit
         assert partition.held == desk.committed
 
     stage.run(Reader(log_of(0, 25), desk), desk, until_it_fails)
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["nobody wrote", "another owner's timers rang"])
+def test_after_a_rest_it_goes_on_only_when_nobody_wrote_contacts_meanwhile(
+    written: bool, stage: Stage
+) -> None:
+    """Timers that ring by the clock write contacts and move no offset of the source."""
+    desk = Desk()
+    done = to_the_end(desk, 1)
+
+    async def rest(partition: Partition) -> None:
+        await done(partition)
+        await partition.park()
+        before, desk.written_by_another = partition.shoppers, written
+        claims = desk.claims
+        partition.start()
+        await until(lambda: desk.claims > claims + written and partition.progress.state == "live", partition)
+        assert (partition.shoppers is before) is not written
+
+    stage.run(Reader(log_of(0), desk), desk, rest)
