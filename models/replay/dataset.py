@@ -36,7 +36,8 @@ class Sequences:
     """N events of U shoppers, a shopper's together and in the order of the log; shoppers by first appearance.
 
     users: utf8 (U,). bounds: int64 (U+1,), the shoppers' rows. events: EVENT (N,). campaign: int32 (N,), position in
-    `campaigns`, -1 = none. event_ids: utf8 (N,) if asked for. item_names, category_names: names by hash.
+    `campaigns`, -1 = none. event_ids: utf8 (N,), and place: int64 (N,), partition << 48 | offset, if asked for.
+    item_names, category_names: names by hash.
     """
 
     users: pa.Array
@@ -48,6 +49,7 @@ class Sequences:
     category_names: dict[int, str]
     dropped: Counter[str]
     event_ids: pa.Array | None = None
+    place: Array | None = None
 
     def __len__(self) -> int:
         return len(self.events)
@@ -105,7 +107,10 @@ class Sequences:
 
     def _rows(self, rows: Array) -> "Sequences":
         ids = None if self.event_ids is None else self.event_ids.take(pa.array(rows))
-        return replace(self, events=self.events[rows], campaign=self.campaign[rows], event_ids=ids)
+        place = None if self.place is None else self.place[rows]
+        return replace(
+            self, events=self.events[rows], campaign=self.campaign[rows], event_ids=ids, place=place
+        )
 
 
 @dataclass
@@ -160,7 +165,8 @@ def build(
         )
     users = pa.chunked_array(columns.users).dictionary_encode().combine_chunks()
     names, shopper = users.dictionary, users.indices.to_numpy().astype(np.int64)
-    order = np.lexsort((np.concatenate(columns.place), shopper))
+    place = np.concatenate(columns.place)
+    order = np.lexsort((place, shopper))
     events, ids = np.concatenate(columns.events)[order], np.concatenate(columns.ids)[order]
     shopper = shopper[order]
     known = not_erased(shopper, events["type"], dropped)
@@ -178,6 +184,7 @@ def build(
         category_names=columns.categories,
         dropped=dropped,
         event_ids=texts,
+        place=place[rows] if keep_ids else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from models.ope.log import LEAST_ESS
 from models.replay.source import Interval, SourceProblem
 from schemas.settings import Settings
-from streams.policy import Policy
+from streams.policy import Campaign, Policy
 from streams.whatif.changes import Change, agreement, changes, counted
 from streams.whatif.earned import Earned, Total, earned, together
 from streams.whatif.past import Past, read
@@ -71,15 +71,14 @@ def evaluate(
     least_ess: float = LEAST_ESS,
 ) -> Evaluation:
     """Reads the archive, replays both policies. Raises SourceProblem, and ValueError for scores that are not there."""
-    types = {name for one in (*old.campaigns, *new.campaigns) for name in one.trigger.event_types}
-    past = read(settings, interval, types, margin.window_ms)
+    past = read(settings, interval, _heard([*old.campaigns, *new.campaigns]), margin.window_ms)
     if not len(past):
         raise SourceProblem(
             f"no event in {interval} that a campaign of either policy is triggered by has a prediction: choose another "
             "interval, or archive the predictions too (`intentflow archive --until-end`)"
         )
-    before, after = replay(past, old), replay(past, new)
-    rehearsed = rehearse(past, old), rehearse(past, new)
+    before, after = replay(past, old, settings), replay(past, new, settings)
+    rehearsed = rehearse(past, old, settings), rehearse(past, new, settings)
     shoppers = len(past.sequences.users)
     known = [one.id for one in old.campaigns]
     found = [
@@ -99,6 +98,14 @@ def evaluate(
         found,
         together(found, shoppers),
     )
+
+
+def _heard(campaigns: list[Campaign]) -> set[str] | None:
+    """Types of events that make a difference to these campaigns; None, when one may wait: any event can end a pause, and
+    makes time pass."""
+    if any(one.trigger.idle_minutes or one.kind == "push" for one in campaigns):
+        return None
+    return {name for one in campaigns for name in one.trigger.event_types}
 
 
 def _unknown(campaign: str) -> str:

@@ -1,10 +1,10 @@
-"""The archive again as what `decide` is given: scored events in the order of each shopper's log.
+"""The archive again as what `decide` is given: scored events in the order of each partition's log.
 
 events since the archive begins ─► what was known of each shopper ─┐
 predictions of the interval ───────────────────────────────────────┼─► Past.batches() ─► decide
 consent and time zones told, interventions sent before ────────────┘
 
-Rows go by shopper: what `decide` keeps is each shopper's own, so the order between shoppers makes no difference.
+Partition by partition, as live: the time that timers go by, and what a budget has left, are of a partition.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ Array = npt.NDArray[Any]
 
 CONSENT = TYPE_CODE["consent"]
 DAY_MS = 86_400_000
+PARTITION = 48  # bits of an offset, in Sequences.place
 DECISIONS = [
     "decision_id",
     "event_id",
@@ -62,11 +63,12 @@ _PREDICTIONS = [
 
 @dataclass(frozen=True)
 class Past:
-    """What is known of an interval. Rows (N,) are the events that a policy may look at, by shopper and log.
+    """What is known of an interval. Rows (N,) are the events that a policy is to hear, by shopper and log.
 
-    scored: per release, its rows; release, place: of each row, where it stands there; scored_at int64 (N,), ms; shopper
-    int64 (N,), position in sequences.users. said: what each shopper told before a row. sent: interventions before the
-    interval, oldest first. decided: rows of `decisions` by decision id. known_until: ms, purchases are known up to here.
+    scored: per release, its rows; release, place: of each row, where it stands there; rows: of each, where it stands in
+    the sequences; scored_at int64 (N,), ms. said: what shoppers told, with its place in the log, rising. sent:
+    interventions before the interval by partition, oldest first. decided: rows of `decisions` by decision id.
+    known_until: ms, purchases are known up to here.
     """
 
     interval: Interval
@@ -74,51 +76,62 @@ class Past:
     scored: dict[str, Scored]
     release: Array
     place: Array
+    rows: Array
     scored_at: Array
-    shopper: Array
-    said: list[Said]
-    sent: list[tuple[str, Sent]]
+    said: list[tuple[int, Said]]
+    sent: dict[int, list[tuple[str, Sent]]]
     decided: dict[str, dict[str, Any]]
     known_until: int
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.shopper)
+        return len(self.rows)
 
-    def batches(self, by_clock: bool) -> Iterator[tuple[Scored, int]]:
-        """(batch, clock of its scoring, ms) in the order in which they were scored.
+    def batches(self, by_clock: bool) -> Iterator[tuple[int, Scored, int, int | None]]:
+        """(partition, batch, clock of its scoring, the same where it is to be looked at), partition by partition in the
+        order of the log; times in ms.
 
-        by_clock: a batch holds what was scored at one moment, as live, for policies that look at a clock.
+        by_clock: a batch holds what was scored at one moment, as live, for policies that look at a clock. Else only
+        events whose own clock ran ahead are looked at by that of their scoring, each alone.
         """
-        order = np.lexsort((np.arange(len(self)), self.scored_at))
-        where = np.empty(len(self), np.int64)
-        where[order] = np.arange(len(self))
-        said = sorted(((int(where[one.row]), one) for one in self.said), key=lambda pair: pair[0])
-        release, clock = self.release[order], self.scored_at[order]
-        new = np.ones(len(self), bool)
-        new[1:] = (release[1:] != release[:-1]) | (by_clock & (clock[1:] != clock[:-1]))
+        assert self.sequences.place is not None
+        order = np.argsort(self.sequences.place[self.rows])
+        rows, release, clock = self.rows[order], self.release[order], self.scored_at[order]
+        log, ahead = self.sequences.place[rows], self.sequences.events["time"][rows] > clock
+        partition = log >> PARTITION
+        new = ahead | np.append(True, ahead[:-1])
+        new[1:] |= (release[1:] != release[:-1]) | (partition[1:] != partition[:-1])
+        new[1:] |= by_clock & (clock[1:] != clock[:-1])
         starts = np.flatnonzero(new).tolist()
         heard = 0
         for first, stop in zip(starts, [*starts[1:], len(self)], strict=True):
+            number = int(partition[first])
+            last = stop == len(self) or partition[stop] != number
+            until = (number + 1) << PARTITION if last else int(log[stop])
             words = []
-            while heard < len(said) and said[heard][0] < stop:
-                words.append(said[heard][1]._replace(row=said[heard][0] - first))
+            while heard < len(self.said) and self.said[heard][0] < until:
+                at, word = self.said[heard]
                 heard += 1
+                if at >> PARTITION == number:
+                    words.append(word._replace(row=int(np.searchsorted(log[first:stop], at))))
             whole = self.scored[str(release[first])]
-            yield replace(taken(whole, self.place[order[first:stop]]), said=words), int(clock[first])
+            batch = replace(taken(whole, self.place[order[first:stop]]), said=words)
+            looked_at = by_clock or bool(ahead[first])
+            yield number, batch, int(clock[first]), int(clock[first]) if looked_at else None
 
 
-def read(settings: Settings, interval: Interval, event_types: set[str], window_ms: int) -> Past:
-    """The past of the interval; event_types: those that some campaign is triggered by. window_ms: purchases are wanted
+def read(settings: Settings, interval: Interval, event_types: set[str] | None, window_ms: int) -> Past:
+    """The past of the interval; event_types: those that a policy is to hear, None: all. window_ms: purchases are wanted
     until so long after it. Raises SourceProblem when the archive lacks events, predictions or decisions of it.
     """
     words: dict[str, list[tuple[str, str]]] = {}
     sequences = _sequences(settings, interval, window_ms, words)
     events = sequences.events
-    wanted = interval.holds(events["time"]) & np.isin(
-        events["type"], [EVENT_TYPES.index(name) for name in event_types]
-    )
+    wanted = interval.holds(events["time"])
+    if event_types is not None:
+        wanted &= np.isin(events["type"], [EVENT_TYPES.index(name) for name in event_types])
     assert sequences.event_ids is not None
+    assert sequences.place is not None
     rows = np.flatnonzero(wanted)
     predictions = _predictions(settings, interval, sequences.event_ids.take(pa.array(rows)))
     found = pc.index_in(sequences.event_ids.take(pa.array(rows)), value_set=predictions["event_id"])
@@ -143,9 +156,9 @@ def read(settings: Settings, interval: Interval, event_types: set[str], window_m
         scored=scored,
         release=release,
         place=place,
+        rows=rows,
         scored_at=predictions["scored_at"].cast(pa.int64()).to_numpy(),
-        shopper=sequences.shopper[rows],
-        said=_said(sequences, rows, words),
+        said=_said(sequences, rows, words, interval.stop),
         sent=sent,
         decided=decided,
         known_until=_known_until(settings, interval.stop + window_ms, int(events["time"].max())),
@@ -207,30 +220,34 @@ def _predictions(settings: Settings, interval: Interval, ids: pa.Array) -> pa.Ta
     return pa.concat_tables(parts).combine_chunks()
 
 
-def _said(sequences: Sequences, rows: Array, words: dict[str, list[tuple[str, str]]]) -> list[Said]:
-    """Consent and time zones, each at the shopper's next row of `rows`; what has none cannot matter."""
+def _said(
+    sequences: Sequences, rows: Array, words: dict[str, list[tuple[str, str]]], until: int
+) -> list[tuple[int, Said]]:
+    """Consent and time zones that the shoppers of these rows told before `until`, ms, with their place in the log."""
     types, found = sequences.events["type"], []
+    assert sequences.event_ids is not None
+    assert sequences.place is not None
     told = pc.is_in(sequences.event_ids, pa.array([*words], pa.string()))
-    telling = np.flatnonzero(np.asarray(told) | (types == CONSENT))
-    after = np.searchsorted(rows, telling)
-    for at, row in zip(telling.tolist(), after.tolist(), strict=True):
-        if row == len(rows) or sequences.shopper[rows[row]] != sequences.shopper[at]:
-            continue
-        assert sequences.event_ids is not None
-        properties = dict(words.get(sequences.event_ids[at].as_py(), ()))
+    telling = (np.asarray(told) | (types == CONSENT)) & (sequences.events["time"] < until)
+    telling &= np.isin(sequences.shopper, sequences.shopper[rows])
+    for at in np.flatnonzero(telling).tolist():
+        place, properties = (
+            int(sequences.place[at]),
+            dict(words.get(sequences.event_ids[at].as_py(), ())),
+        )
         user = sequences.users[int(sequences.shopper[at])].as_py()
         consent = read_consent(properties) if types[at] == CONSENT else None
         if consent is not None:
-            found.append(Said(row, user, *consent))
+            found.append((place, Said(0, user, *consent)))
         if ZONE in properties and known_zone(properties[ZONE]):
-            found.append(Said(row, user, ZONE, True, properties[ZONE]))
-    return found
+            found.append((place, Said(0, user, ZONE, True, properties[ZONE])))
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def _decided(
     settings: Settings, interval: Interval, sequences: Sequences
-) -> tuple[dict[str, dict[str, Any]], list[tuple[str, Sent]]]:
-    """Decisions of the interval by their id, and what was sent before it to whom, oldest first."""
+) -> tuple[dict[str, dict[str, Any]], dict[int, list[tuple[str, Sent]]]]:
+    """Decisions of the interval by their id, and what was sent before it to whom, by partition, oldest first."""
     reach = Interval(_first_day(settings), interval.stop)
     decided, sent = {}, []
     for table in archive.read(settings, "decisions", reach, DECISIONS):
@@ -248,12 +265,16 @@ def _decided(
             )
             sent.append((row["user_id"], entry))
     sent.sort(key=lambda pair: pair[1].time)
-    begins = dict(
-        zip(
-            sequences.users.to_pylist(), sequences.events["time"][sequences.bounds[:-1]].tolist(), strict=True
-        )
-    )
-    return decided, [pair for pair in sent if pair[1].time >= begins.get(pair[0], np.inf)]
+    assert sequences.place is not None
+    first = sequences.bounds[:-1]
+    begins, places = sequences.events["time"][first].tolist(), (sequences.place[first] >> PARTITION).tolist()
+    known = dict(zip(sequences.users.to_pylist(), zip(begins, places, strict=True), strict=True))
+    by_partition: dict[int, list[tuple[str, Sent]]] = {}
+    for user, entry in sent:
+        begin, partition = known.get(user, (np.inf, 0))
+        if entry.time >= begin:
+            by_partition.setdefault(partition, []).append((user, entry))
+    return decided, by_partition
 
 
 def _ms(time: datetime) -> int:

@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
+from schemas.settings import Settings
+from streams.budgets import Budgets
+from streams.choosing import Deciding
 from streams.compiled import CompiledPolicy
 from streams.contacts import ContactBook
-from streams.decide import Decision, decide
+from streams.decide import Decision, decide, ring
 from streams.policy import Campaign, Policy
+from streams.timers import Timers
 from streams.whatif.past import Past
 
 
-def replay(past: Past, policy: Policy) -> list[Decision]:
+def replay(past: Past, policy: Policy, settings: Settings) -> list[Decision]:
     """What the policy decides for every candidate, as if it had been in force from the interval's begin on.
 
-    What had really been sent before is counted by caps and cooldowns; from then on only what this policy sends is. What
-    shoppers did stays what they did. Raises ValueError when the policy names a score that a release of then lacked.
+    What had really been sent before is counted by caps and cooldowns; from then on only what this policy sends is.
+    Budgets begin unspent, each partition with its share. What shoppers did stays what they did; what waits for a time
+    within the interval rings. Raises ValueError when the policy names a score that a release of then lacked.
     """
     compiled = {
         name: CompiledPolicy(policy, scored.tasks) for name, scored in past.scored.items() if scored.tasks
     }
-    book = ContactBook(Codec(FileRegistry(), "contact"), lambda users: [None] * len(users), capacity=1 << 40)
-    for user, entry in past.sent if compiled else ():
-        book.put(user, book.get(user).after(entry, next(iter(compiled.values())).reach))
-    book.end()
     decisions: list[Decision] = []
-    for scored, clock in past.batches(policy.max_age_minutes is not None):
-        rules = compiled[scored.release]
-        decisions += decide(scored, book, rules, clock, clock if rules.max_age is not None else None)
-        book.end()
+    batches = past.batches(policy.max_age_minutes is not None)
+    for partition, parts in groupby(batches, key=lambda part: part[0]):
+        book = _book(past, partition, next(iter(compiled.values())), settings)
+        for _, scored, clock, now in parts:
+            rules = compiled[scored.release]
+            decisions += decide(scored, book, rules, clock, now)
+            book.end()
+        decisions += ring(Deciding(book, rules, clock), past.interval.stop, None)
     return decisions
 
 
-def rehearse(past: Past, policy: Policy) -> list[Decision]:
+def _book(past: Past, partition: int, rules: CompiledPolicy, settings: Settings) -> ContactBook:
+    """The contacts of a partition at the interval's begin."""
+    book = ContactBook(
+        Codec(FileRegistry(), "contact"),
+        lambda users: [None] * len(users),
+        capacity=1 << 40,
+        timers=Timers(lateness=round(settings.timer_lateness_s * 1000)),
+        budgets=Budgets(None, partition, settings.partitions),
+    )
+    for user, entry in past.sent.get(partition, ()):
+        book.put(user, book.get(user).after(entry, rules.reach))
+    book.end()
+    return book
+
+
+def rehearse(past: Past, policy: Policy, settings: Settings) -> list[Decision]:
     """The same if chance left nobody alone: no hold-out, and control arms get their campaign as it is written.
 
     So every shopper has the moments at which the policy would act; which of them it did act at was left to chance.
     """
-    return replay(past, without_chance(policy))
+    return replay(past, without_chance(policy), settings)
 
 
 def without_chance(policy: Policy) -> Policy:

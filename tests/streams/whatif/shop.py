@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.events import hash_strings
 from schemas.settings import Settings
 from streams.archive_files import ArchiveFiles, Range
 from streams.compiled import CompiledPolicy
@@ -56,28 +57,45 @@ def shop(users: int, share: float, treated: Any = None, seed: int = 0) -> list[d
     return sorted(rows, key=lambda row: int(row["event_time"]))
 
 
-def archived(folder: Path, rows: list[dict[str, Any]], of: Policy, parts: int = 4) -> Settings:
-    """The events, predictions and decisions of a worker with this policy, in an archive; what it made lies there too."""
-    uri = release(folder / "releases")
-    partition = Partition(folder / "worker", uri, rows=4096, policy=CompiledPolicy(of, TASKS))
-    size = -(-len(rows) // parts)
-    for first in range(0, len(rows), size):
-        partition.process(records(rows[first : first + size], first))
-    files = ArchiveFiles(str(folder / "archive"))
-    made = {
-        "events": ("behavior_event", CODECS.behavior_event.encode_rows(rows)),
-        "predictions": ("prediction", _values(partition, "prediction")),
-        "decisions": ("decision", _values(partition, "decision")),
-    }
-    for kind, (schema, values) in made.items():
-        if values:
-            files.write(Range(kind, kind, 0, 0, [_table(schema, values)], grown=True))
-    partition.store.close()
+def archived(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    of: Policy,
+    parts: int = 4,
+    until: int | None = None,
+    partitions: int = 1,
+) -> Settings:
+    """The events, predictions and decisions of a worker with this policy, in an archive; what it made lies there too.
+
+    until: ms, where the clock stands at the end, for what waits; None: at the last event. Every partition has a share of
+    the shoppers, and the whole of a budget.
+    """
+    uri, files = release(folder / "releases"), ArchiveFiles(str(folder / "archive"))
+    for number in range(partitions):
+        mine = [row for row in rows if hash_strings(pa.array([row["user_id"]]))[0] % partitions == number]
+        partition = Partition(folder / f"worker-{number}", uri, rows=4096, policy=CompiledPolicy(of, TASKS))
+        size = -(-len(mine) // parts)
+        for first in range(0, len(mine), size):
+            partition.process(records(mine[first : first + size], first))
+        if until is not None:
+            partition.idle(len(mine), until)
+        made = {
+            "events": ("behavior_event", CODECS.behavior_event.encode_rows(mine)),
+            "predictions": ("prediction", _values(partition, "prediction")),
+            "decisions": ("decision", _values(partition, "decision")),
+        }
+        for kind, (schema, values) in made.items():
+            if values:
+                table = _table(schema, values, number)
+                files.write(Range(kind, kind, number, 0, [table], grown=True))
+        partition.store.close()
     return Settings(
         archive_uri=str(folder / "archive"),
         releases_uri=str(folder / "releases"),
         event_max_age_days=36500,
         ring_events=RING,
+        partitions=partitions,
+        timer_lateness_s=0.0,
     )
 
 
@@ -89,11 +107,11 @@ def _values(partition: Partition, schema: str) -> list[bytes]:
     return [value for name, value in partition.published if name == schema]
 
 
-def _table(schema: str, values: list[bytes]) -> pa.Table:
+def _table(schema: str, values: list[bytes], partition: int) -> pa.Table:
     table = pa.Table.from_batches([getattr(CODECS, schema).decode(values).batch])
     numbers = np.arange(len(values))
     return (
-        table.append_column("_partition", pa.array(np.zeros(len(values), np.int32)))
+        table.append_column("_partition", pa.array(np.full(len(values), partition, np.int32)))
         .append_column("_offset", pa.array(numbers.astype(np.int64)))
         .append_column("_timestamp", pa.array(np.full(len(values), START + DAY * 60_000 * 400)))
     )

@@ -22,7 +22,8 @@ from streams.whatif.evaluation import Evaluation, evaluate
 from streams.whatif.rounds import Margin
 from tests.models.replay.test_imports import ROOT, reached
 from tests.streams.decide_cases import TASKS
-from tests.streams.live import event
+from tests.streams.live import START, event
+from tests.streams.test_waiting_live import policy as waiting
 from tests.streams.whatif.shop import (
     BUYS,
     BUYS_TREATED,
@@ -176,6 +177,44 @@ def test_an_old_event_is_judged_by_the_clock_of_its_scoring(tmp_path: Path) -> N
     assert found.before == {"winback": Counter(stale=20)}
     assert found.same == 20
     assert found.after == {"winback": Counter(emitted=10, cooldown=10)}
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_what_waited_is_ended_and_rings_as_it_did_live(partitions: int, tmp_path: Path) -> None:
+    """By events that trigger nothing, by other shoppers' time, and by the clock after the last event."""
+    rows = [
+        event(1, 0, event_type="add_to_cart"),
+        event(2, 1, event_type="add_to_cart"),
+        event(3, 3, event_type="search"),
+        event(4, 4, event_type="search"),
+        event(1, 10, event_type="page_view"),
+        event(4, 11, event_type="consent", properties={"channel": "push", "granted": "false"}),
+        event(3, 20),  # a purchase
+        event(5, 40, event_type="add_to_cart"),
+        event(6, 50, event_type="search"),
+    ]
+    campaigns = [
+        one.model_copy(update={"cooldown_after_purchase_hours": 24.0}) for one in waiting().policy.campaigns
+    ]
+    of = waiting().policy.model_copy(update={"campaigns": campaigns})
+    end = START + 75 * 60_000
+    settings = archived(tmp_path, rows, of, 3, end, partitions)
+    found = evaluate(settings, of, of, Interval(START, end + 1), Margin(1))
+    assert found.before == {
+        "winback": Counter(emitted=2),
+        "reminder": Counter(deferred=3, after_purchase=1, no_consent=1),
+    }
+    assert (found.shared, found.same) == (7, 7)
+    longer = evaluate(settings, of, of, Interval(START, end + 10 * 60_000), Margin(1))
+    assert longer.before["reminder"]["emitted"] == 1
+
+
+def test_a_budget_is_shared_by_the_partitions_as_live(tmp_path: Path) -> None:
+    of = policy(0.0, budget={"count": 8, "pacing": "none"})
+    settings = archived(tmp_path, [event(user, user, event_type="click") for user in range(10)], of)
+    assert asked(settings, of, of).before == {"winback": Counter(emitted=8, budget=2)}
+    four = settings.model_copy(update={"partitions": 4})
+    assert asked(four, of, of).before == {"winback": Counter(emitted=2, budget=8)}
 
 
 def test_an_archive_without_predictions_is_refused_in_words(tmp_path: Path) -> None:
