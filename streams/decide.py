@@ -66,7 +66,7 @@ def decide(
             timers.hear(users[row], EVENT_TYPES[scored.event_type[row]], int(scored.event_time[row]))
             timers.learn(users[row], int(scored.context["purchase_time"][row]))
         if row in wanting:
-            decisions += _decide_event(deciding, next(found), wanting[row], scored.release)
+            decisions += _decide_event(deciding, next(found), wanting[row], scored.release, mark[row + 1])
     timers.watermark = mark[-1]
     decisions += ring(deciding, timers.watermark, now)
     for said in unheard:
@@ -77,9 +77,10 @@ def decide(
 def ring(deciding: Deciding, until: int, now: int | None) -> Iterator[Decision]:
     """The decisions of all timers that are due by `until`, ms of event time."""
     for together in deciding.contacts.timers.ring(until):
-        pauses = [timer for timer in together if timer.sent is None]
-        messages = [[timer] for timer in together if timer.sent is not None]
-        for timers in [pauses, *messages] if pauses else messages:
+        groups: dict[str, list[Timer]] = {}  # pauses after one event; each message alone
+        for timer in sorted(together, key=lambda timer: timer.sent is not None):
+            groups.setdefault(timer.sent or timer.moment.event_id, []).append(timer)
+        for timers in groups.values():
             yield from _ripe(deciding, timers, now)
 
 
@@ -119,12 +120,16 @@ def _still_wanted(campaign: Campaign, moment: Moment) -> bool:
     )
 
 
-def _decide_event(deciding: Deciding, moment: Moment, group: list[Wanting], release: str) -> list[Decision]:
+def _decide_event(
+    deciding: Deciding, moment: Moment, group: list[Wanting], release: str, mark: int
+) -> list[Decision]:
     at_once = [one for one in group if not one[0].trigger.idle_minutes]
     if len(at_once) < len(group) and moment.latest <= moment.event_time:  # else the pause is over already
+        # Of an event that comes late, as in an upload: what the shopper did after it may follow at once.
+        soonest = mark + deciding.contacts.timers.lateness + 1
         for campaign, _, _ in group:
             if campaign.trigger.idle_minutes:
-                due = moment.event_time + round(campaign.trigger.idle_minutes * 60_000)
+                due = max(soonest, moment.event_time + round(campaign.trigger.idle_minutes * 60_000))
                 waiting = Timer(due, campaign.id, campaign.kind, release, kept(moment))
                 deciding.contacts.timers.arm(waiting)
     return choose(deciding, moment, at_once, release) if at_once else []

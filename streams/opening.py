@@ -73,7 +73,9 @@ def build(
     begin: int,
 ) -> Shoppers:
     """Nobody in memory yet. rows: slots of the matrix; live_from, begin: where publishing and redo begin."""
-    timers = Timers(store.records(PREFIX), round(settings.timer_lateness_s * 1000))
+    checkpoint = store.checkpoint()
+    watermark = 0 if checkpoint is None else checkpoint.watermark
+    timers = Timers(store.records(PREFIX), round(settings.timer_lateness_s * 1000), watermark)
     books = dict(store.records(BOOKS)).get(BOOKS)
     budgets = Budgets(books, partition, settings.partitions)
     matrix = Rows(carried(model.engine, rows), settings.ring_events, store.sequences)

@@ -103,6 +103,10 @@ class Pass:
         if shadow is not None:
             shadow.lap = lap
         applied = shoppers.sequences.apply(slots, events.events, events.ids, events.offsets, shadow)
+        redone = np.flatnonzero(applied.scored & ~fresh)
+        if len(redone):
+            times = np.minimum(events.events["time"][redone], events.timestamps[redone])
+            shoppers.contacts.timers.come_to(int(times.max()))  # no clock that ran ahead: see decide
         wanted = np.flatnonzero(applied.scored & fresh)
         if self._coalesce:
             wanted = _last_of_each(slots, wanted)

@@ -183,6 +183,7 @@ class Shoppers:
         if len(taken):
             work.sequences.update(self.rows.take(taken))
         if checkpoint is not None:
+            checkpoint.watermark = self.contacts.timers.watermark
             work.checkpoint = checkpoint.encode()
         work.live |= bool(work.sequences or work.contacts) or work.checkpoint is not None
         return work
@@ -200,7 +201,7 @@ class Shoppers:
         work.next_offset = offset
         if policy is not None and offset >= self.live_from:
             now, timers = int(time.time() * 1000), self.contacts.timers
-            timers.watermark = max(timers.watermark, clock - timers.lateness)
+            timers.come_to(clock)
             work.decisions = list(ring(Deciding(self.contacts, policy, now), timers.watermark, now))
             self._publish_decisions(work)
         return self.end(work)

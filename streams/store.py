@@ -174,15 +174,17 @@ def _options(block_cache: int, write_buffer: int) -> Options:
 
 
 class Checkpoint:
-    """What a restart needs beside the rows: where to redo from. One JSON record in the sequences changelog."""
+    """What a restart needs beside the rows: where to redo from, and how far the timers' time had come, ms. One JSON record
+    in the sequences changelog."""
 
-    def __init__(self, redo: int, source: int, release: str) -> None:
-        self.redo, self.source, self.release = redo, source, release
+    def __init__(self, redo: int, source: int, release: str, watermark: int = 0) -> None:
+        self.redo, self.source, self.release, self.watermark = redo, source, release, watermark
 
     def encode(self) -> bytes:
-        return json.dumps({"redo": self.redo, "source": self.source, "release": self.release}).encode()
+        return json.dumps(vars(self)).encode()
 
     @staticmethod
     def decode(value: bytes) -> Checkpoint:
         fields = json.loads(value)
-        return Checkpoint(int(fields["redo"]), int(fields["source"]), str(fields["release"]))
+        watermark = int(fields.get("watermark", 0))  # not in those of earlier versions
+        return Checkpoint(int(fields["redo"]), int(fields["source"]), str(fields["release"]), watermark)

@@ -3,7 +3,8 @@
 Two things wait. A campaign with `idle_minutes` waits for a shopper to do nothing (any event that the shopper raises
 cancels it); a message that is not to go out yet waits for its hour. `decide` arms, cancels and rings them in the order
 of the log, by the watermark: the newest event time of the partition less the lateness that is allowed for. Live, an idle
-partition's clock on the wall goes on where its events end (see `Shoppers.ring`).
+partition's clock on the wall goes on where its events end (see `Shoppers.idle`). After a restart the watermark is that of
+the last checkpoint, and redo brings it to where it was.
 
 Timers of a shopper are one record, under a key of their own in contacts-changelog and in the store, so that they commit
 with the decisions that arm and end them. In memory they are all there, some 700 bytes each.
@@ -76,15 +77,17 @@ class Timer:
 class Timers:
     """The timers of one partition. `stored`: key and value of each record that the store has of them.
 
-    lateness: ms that the watermark stays behind the newest event.
+    lateness: ms that the watermark stays behind the newest event; watermark: as the last checkpoint has it, ms.
     """
 
-    def __init__(self, stored: Iterable[tuple[bytes, bytes]] = (), lateness: int = 0) -> None:
+    def __init__(
+        self, stored: Iterable[tuple[bytes, bytes]] = (), lateness: int = 0, watermark: int = 0
+    ) -> None:
         self._by_user: dict[str, tuple[Timer, ...]] = {}
         self._wheel: list[tuple[int, str]] = []  # (due, user); stale entries are skipped when they come up
         self._before: dict[str, tuple[Timer, ...]] = {}  # of this batch's users, as they were
-        self.lateness, self.watermark = lateness, 0
-        self._settled = 0  # watermark at the end of the batch before
+        self.lateness, self.watermark = lateness, watermark
+        self._settled = watermark  # at the end of the batch before
         self._counts: Counter[str] = Counter()
         for key, value in stored:
             user = key.removeprefix(PREFIX).decode()
@@ -98,6 +101,10 @@ class Timers:
 
     def __bool__(self) -> bool:
         return bool(self._by_user)
+
+    def come_to(self, time: int) -> None:
+        """The newest event has this time, ms, or a clock where none comes."""
+        self.watermark = max(self.watermark, time - self.lateness)
 
     def of(self, user: str) -> tuple[Timer, ...]:
         """The shopper's timers, the first due first."""

@@ -143,7 +143,7 @@ class Partition:
             ContactBook(
                 CODECS.contact,
                 self.store.contacts,
-                timers=Timers(self.store.records(PREFIX)),
+                timers=Timers(self.store.records(PREFIX), watermark=found.watermark if found else 0),
                 budgets=Budgets(dict(self.store.records(KEY)).get(KEY)),
             ),
             self.store,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.store import Store, StoreDamaged, StoreProblem
+from streams.store import Checkpoint, Store, StoreDamaged, StoreProblem
 
 
 def opened(folder: Path, identity: str = "cluster/topic/0") -> Store:
@@ -87,3 +87,10 @@ def test_destroyed_it_leaves_nothing(tmp_path: Path) -> None:
     store = opened(tmp_path / "db")
     store.destroy()
     assert not (tmp_path / "db").exists()
+
+
+def test_a_checkpoint_of_an_earlier_version_says_nothing_of_the_timers_time() -> None:
+    found = Checkpoint.decode(b'{"redo": 7, "source": 9, "release": "r"}')
+    assert (found.redo, found.source, found.release, found.watermark) == (7, 9, "r", 0)
+    found.watermark = 12
+    assert vars(Checkpoint.decode(found.encode())) == vars(found)

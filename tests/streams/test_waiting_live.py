@@ -91,6 +91,24 @@ def test_a_lost_transaction_rings_again(tmp_path: Path, uri: str) -> None:
     assert once["decision_id"] == lost.decisions[0].decision_id
 
 
+@pytest.mark.parametrize("restart", ["", "from the checkpoint", "by redo"])
+def test_an_old_upload_does_not_ring_its_own_pause(restart: str, tmp_path: Path, uri: str) -> None:
+    """It comes in one go, and its own events end its pauses, whatever its times are to those of the others."""
+    interval = 1e9 if restart == "by redo" else 1e-9
+    partition = Partition(tmp_path, uri, policy=policy(), interval=interval)
+    log = [event(9, 600, event_type="page_view"), cart(1, 0), event(1, 100, event_type="page_view")]
+    log += [cart(2, 10), event(8, 601, event_type="page_view")]
+    partition.process(records(log[:1]))
+    if restart:
+        assert partition.crash() == 0
+    if restart == "by redo":
+        assert not partition.process(records(log[:1])).live
+    partition.process(records(log[1:], 1))
+    (rang,) = decisions(partition)
+    assert (rang["event_id"], rang["reason"]) == (cart(2, 10)["event_id"], "emitted")  # nothing came after it
+    assert rang["event_time"] == START + 600 * MINUTE + 1
+
+
 @given(
     st.lists(
         st.tuples(
