@@ -131,6 +131,14 @@ class Budgets:
             book.pacer.correct(-min(book.pacer.spent, money if book.of_money else 1.0))
         self._put(campaign, day, book)
 
+    def spending(self) -> dict[str, dict[str, Book]]:
+        """As it stands now, for `back_to`."""
+        return dict(self._books)
+
+    def back_to(self, spending: dict[str, dict[str, Book]]) -> None:
+        """As it stood then, in this batch."""
+        self._books = spending
+
     def share(self, campaign: Campaign) -> Share:
         """This partition's part; interventions that cannot be shared out evenly go to the first partitions."""
         budget = campaign.budget

@@ -124,7 +124,12 @@ def choose(
     return decisions
 
 
-def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
+def withdrawn(
+    deciding: Deciding,
+    timer: Timer,
+    moment: Moment,
+    why: str = "the policy has no such campaign any more, or it no longer considers such scores",
+) -> Decision:
     """The policy has the campaign no longer, or asks for a score that was not kept: what waited for it is dropped."""
     return _decision(
         deciding,
@@ -144,7 +149,7 @@ def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
         purpose="",
         arm="",
         send_after=None,
-        why="the policy has no such campaign any more, or it no longer considers such scores",
+        why=why,
     )
 
 

@@ -12,6 +12,7 @@ nobody takes its place. What is only tried (dry run, control arm) is asked last,
 where something would have been sent; no cap counts it.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,7 @@ from streams.policy import Campaign
 from streams.rules import standing_rule
 from streams.timers import Timer, kept
 
+log = logging.getLogger("intentflow.decide")
 __all__ = ["CompiledPolicy", "Decision", "Scored", "decide", "is_held_out", "ring", "standing_rule"]
 
 
@@ -81,7 +83,31 @@ def ring(deciding: Deciding, until: int, now: int | None) -> Iterator[Decision]:
         for timer in sorted(together, key=lambda timer: timer.sent is not None):
             groups.setdefault(timer.sent or timer.moment.event_id, []).append(timer)
         for timers in groups.values():
-            yield from _ripe(deciding, timers, now)
+            yield from _apart(deciding, timers, now)
+
+
+def _apart(deciding: Deciding, timers: list[Timer], now: int | None) -> list[Decision]:
+    """The same as `_ripe`, or, when that raises: they are withdrawn, and all else is as it was before them."""
+    contacts, user = deciding.contacts, timers[0].moment.user_id
+    contact, spent, waiting = contacts.get(user), contacts.budgets.spending(), contacts.timers.of(user)
+    try:
+        return list(_ripe(deciding, timers, now))
+    except MemoryError:
+        raise
+    except Exception as fault:
+        names = ", ".join(timer.campaign for timer in timers)
+        log.error(
+            "%s, waiting since event %s, raises; withdrawn", names, timers[0].moment.event_id, exc_info=fault
+        )
+        contacts.budgets.back_to(spent)
+        contacts.timers.drop(user, waiting, len(timers))
+        for timer in timers:
+            contact = contact.without(timer.sent) if timer.sent else contact
+            if timer.paid:
+                contacts.budgets.refund(timer.campaign, *timer.paid)
+        contacts.put(user, contact)
+        why = f"deciding it raised {type(fault).__name__}: {fault}"
+        return [withdrawn(deciding, timer, replace(timer.ripe(), now=now), why) for timer in timers]
 
 
 def _ripe(deciding: Deciding, timers: list[Timer], now: int | None) -> Iterator[Decision]:

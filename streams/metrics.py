@@ -16,7 +16,9 @@ REDONE = Counter(
 PREDICTIONS = Counter("intentflow_predictions_total", "Predictions published")
 SHADOW = Counter("intentflow_shadow_predictions_total", "Events scored by the challenger, and published")
 DECISIONS = Counter("intentflow_decisions_total", "Decisions published", ["outcome", "reason"])
-TIMERS = Counter("intentflow_timers_total", "Pauses and messages that wait: armed, cancelled, rang", ["what"])
+TIMERS = Counter(
+    "intentflow_timers_total", "Pauses and messages that wait: armed, cancelled, rang, raised", ["what"]
+)
 INTERVENTIONS = Counter("intentflow_interventions_total", "Interventions published", ["kind"])
 DROPPED = Counter("intentflow_dropped_total", "Records not scored", ["reason"])
 LATE = Counter("intentflow_late_events_total", "Events older than one seen before", ["handling"])

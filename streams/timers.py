@@ -121,6 +121,11 @@ class Timers:
         if user in self._by_user:
             self._change(user, [])
 
+    def drop(self, user: str, waiting: tuple[Timer, ...], raised: int) -> None:
+        """So many that rang raised: the shopper's others, `waiting`, are as they were before."""
+        self._counts["raised"] += raised
+        self._change(user, waiting)
+
     def hear(self, user: str, event_type: str, time: int) -> None:
         """The shopper raised an event, ms: pauses end, a message knows of a purchase."""
         if event_type in NOT_ACTIVITY:
@@ -165,7 +170,7 @@ class Timers:
         return changes
 
     def counts(self) -> dict[str, int]:
-        """How many were armed, cancelled by their shopper, and rang, since it was asked last."""
+        """How many were armed, cancelled by their shopper, rang, and raised when they did, since it was asked last."""
         counts, self._counts = self._counts, Counter()
         return dict(counts)
 

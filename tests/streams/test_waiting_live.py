@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams import choosing
 from streams.compiled import CompiledPolicy
+from streams.interventions import compose
 from tests.streams.decide_cases import compiled, document
 from tests.streams.live import CODECS, START, Partition, event, records, release
 
@@ -89,6 +91,46 @@ def test_a_lost_transaction_rings_again(tmp_path: Path, uri: str) -> None:
     partition.idle(1, START + 30 * MINUTE)
     (once,) = decisions(partition)
     assert once["decision_id"] == lost.decisions[0].decision_id
+
+
+def test_a_timer_that_raises_is_withdrawn_and_costs_nothing_else(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the pass over other shoppers' events; it raises after its budget was asked, and had one timer more."""
+
+    def composing(campaign: Any, moment: Any, *arguments: Any) -> Any:
+        if moment.user_id == "user-1":
+            raise ZeroDivisionError("no such offer")
+        return compose(campaign, moment, *arguments)
+
+    monkeypatch.setattr(choosing, "compose", composing)
+    partition = Partition(tmp_path, uri, policy=policy(count=2))
+    search = [event(user, 2, event_type="search") for user in (1, 2)]
+    partition.process(records([*search, event(1, 3, event_type="add_to_cart"), cart(3, 4)]))
+    work = partition.process(records([event(9, 60, event_type="page_view")], 4))
+    assert work.timers == {"rang": 4, "raised": 2}
+    told = [(row["user_id"], row["campaign"], row["reason"]) for row in decisions(partition)]
+    assert told == [
+        ("user-1", "reminder", "deferred"),
+        ("user-2", "reminder", "deferred"),
+        ("user-1", "winback", "withdrawn"),
+        ("user-3", "winback", "emitted"),
+        ("user-1", "reminder", "withdrawn"),
+        ("user-2", "reminder", "emitted"),
+    ]
+    assert decisions(partition)[2]["why"] == "deciding it raised ZeroDivisionError: no such offer"
+    assert len(partition.predictions()) == 5
+    partition.crash()
+    assert partition.shoppers.contacts.get("user-1").sent == ()
+    assert {name: sum(count for _, count in days.values()) for name, days in _spent(partition).items()} == {
+        "reminder": 1,
+        "winback": 1,
+    }
+    assert not partition.shoppers.contacts.timers
+
+
+def _spent(partition: Partition) -> dict[str, dict[str, tuple[float, int]]]:
+    return partition.shoppers.contacts.budgets.spent()
 
 
 @pytest.mark.parametrize("restart", ["", "from the checkpoint", "by redo"])
