@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,9 @@ class RedoModel(RuleBasedStateMachine):
 
     @invariant()
     def a_challenger_says_one_thing_of_an_event_or_nothing(self) -> None:
-        """And only of events that the champion was asked about."""
-        said = [row["event_id"] for row in self.hurt.predictions("shadow_prediction")]
-        assert len(said) == len(set(said))
-        assert set(said) <= {row["event_id"] for row in self.hurt.predictions()}
+        """And only of events that the champion was asked about: of one twice, when it came again after an erasure."""
+        said = Counter(row["event_id"] for row in self.hurt.predictions("shadow_prediction"))
+        assert said <= Counter(row["event_id"] for row in self.hurt.predictions())
 
     def teardown(self) -> None:
         try:
