@@ -335,6 +335,12 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         9108, ge=0, le=65_535, description="Port of /metrics and /health; 0 = a free one."
     )
+    agent_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="The same of an archive or outcome agent that runs on and on; 0 = a free one, which its log names.",
+    )
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="Address that /metrics and /health listen on."
     )

@@ -32,9 +32,10 @@ from schemas.kafka import wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import TopicProblem, Topics
+from streams.agent_metrics import Meter
 from streams.archive_files import ArchiveFiles, Range
 from streams.decode import Decoder
-from streams.side_agents import PASSING, POLL_RECORDS, Raw, consumer_config, until_told
+from streams.side_agents import PASSING, Raw, consumer_config, until_told
 
 # Fixed for the life of an archive: with another value the same records would go to files of other names.
 FILE_OFFSETS = 32_768
@@ -78,6 +79,7 @@ class Archive:
         topics, registry = Topics(settings), open_registry(settings)
         self._settings, self._file_offsets, self._write_every_s = settings, file_offsets, write_every_s
         self._instance = instance
+        self._meter = Meter(settings, "archive")
         self._files = ArchiveFiles(settings.archive_uri)
         bounds = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
         self._decoder = Decoder(Codec(registry, "behavior_event"), bounds, int(settings.max_event_bytes))
@@ -120,9 +122,10 @@ class Archive:
         self._consumer = Consumer(consumer_config(self._settings, "archive", self._instance))
         try:
             self._subscribe(self._consumer)
+            self._meter.start(serving=not until_end)
             written = told = time.monotonic()
             while not stop.is_set() and not (until_end and self._assigned and self._assigned <= self._at_end):
-                self._take(self._consumer.consume(POLL_RECORDS, timeout=0.2))
+                self._take(self._meter.read(self._consumer, 0.2))
                 now = time.monotonic()
                 if now - written >= self._write_every_s:
                     self._write_incomplete()
@@ -133,6 +136,7 @@ class Archive:
             self._write_incomplete()
             tell(self)
         finally:
+            self._meter.stop()
             self._ranges.clear()  # after a failure, closing must not write
             self._consumer.close()
 
@@ -251,4 +255,5 @@ class Archive:
             self._consumer.commit(offsets=[TopicPartition(*place, offset)], asynchronous=False)
         except KafkaException as problem:
             # No harm: whoever reads on from the older offset writes the same files again.
+            self._meter.trouble("commit_refused")
             log.warning("offset %d of %s-%d could not be committed: %s", offset, *place, problem)

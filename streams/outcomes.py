@@ -32,12 +32,13 @@ from schemas.kafka import bounds, confluent_config, wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, TopicProblem, Topics
+from streams.agent_metrics import Meter
 from streams.attribution import Attribution, Refused
 from streams.attribution_rows import deeds_of, shopper_of
 from streams.decode import Decoder
 from streams.outcomes_changelog import OutcomeProblem, latest
 from streams.outcomes_writer import OutcomeWriter, Step
-from streams.side_agents import PASSING, POLL_RECORDS, Raw, consumer_config, until_told
+from streams.side_agents import PASSING, Raw, consumer_config, until_told
 
 RESTORED = 1_000  # rows decoded at a time
 WAIT_S = 0.5
@@ -79,6 +80,7 @@ class Outcomes:
     def __init__(self, settings: Settings, instance: str = "") -> None:
         """instance: a name of this agent alone that stays over its restarts; what it left open is then ended at once."""
         self._settings, self._topics, self._instance = settings, Topics(settings), instance
+        self._meter = Meter(settings, "outcomes")
         registry = open_registry(settings)
         limits = Bounds(settings.event_max_age_days, settings.event_max_ahead_s)
         self._decoder = Decoder(Codec(registry, "behavior_event"), limits, int(settings.max_event_bytes))
@@ -106,11 +108,13 @@ class Outcomes:
         self._consumer = Consumer(config)
         try:
             self._subscribe()
+            self._meter.start(serving=not until_end)
             while not stop.is_set() and not (until_end and self._is_done()):
-                self._take(self._consumer.consume(POLL_RECORDS, timeout=WAIT_S))
+                self._take(self._meter.read(self._consumer, WAIT_S))
             if close:
                 self._publish({number: self._closed(part) for number, part in self._parts.items()})
         finally:
+            self._meter.stop()
             self._consumer.close()
             self._newest.close()
 
@@ -184,6 +188,7 @@ class Outcomes:
         if topic == self._topics.decisions:
             decoded = self._codec["decision"].decode([message.value() for message in messages])
             if decoded.bad:
+                self._meter.trouble("undecodable")
                 log.warning("%d decisions cannot be read: %s", len(decoded.bad), decoded.bad[0].message)
             rows = plain_rows(decoded.batch.select(_CLAIM_COLUMNS))
             part.shoppers.decide(rows)

@@ -91,11 +91,19 @@ def test_every_scraped_service_and_every_rule_file_exists(services: dict[str, An
     prometheus = _yaml("prometheus.yml")
     targets = [t for job in prometheus["scrape_configs"] for c in job["static_configs"] for t in c["targets"]]
     assert {target.split(":")[0] for target in targets} <= services.keys()
+    assert {"worker", "archive", "outcomes"} <= {target.split(":")[0] for target in targets}
+    agents = {target.split(":")[1] for target in targets if not target.startswith("worker")}
+    assert agents == {services["archive"]["environment"]["INTENTFLOW_AGENT_METRICS_PORT"]}
     assert all((DEPLOY / name).is_file() for name in prometheus["rule_files"])
 
 
-def test_every_metric_that_an_alert_asks_for_is_one_of_the_worker_or_of_drift() -> None:
-    names = ("streams/metrics.py", "streams/challenger.py", "models/drift/record.py")
+def test_every_metric_that_an_alert_asks_for_is_one_of_the_worker_the_agents_or_of_drift() -> None:
+    names = (
+        "streams/metrics.py",
+        "streams/challenger.py",
+        "streams/agent_metrics.py",
+        "models/drift/record.py",
+    )
     files = (ROOT / name for name in names)
     exported = {name for file in files for name in re.findall(r'"(intentflow_\w+)"', file.read_text("utf-8"))}
     exported |= {f"{name}_bucket" for name in exported}
@@ -106,7 +114,7 @@ def test_every_metric_that_an_alert_asks_for_is_one_of_the_worker_or_of_drift() 
     assert rules
 
 
-@pytest.mark.parametrize("service", ["topics", "worker", "archive"])
+@pytest.mark.parametrize("service", ["topics", "worker", "archive", "outcomes"])
 def test_every_verb_that_compose_runs_is_one_of_the_command_line(
     services: dict[str, Any], service: str
 ) -> None:
