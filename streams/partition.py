@@ -76,6 +76,7 @@ class Partition:
         self._task: asyncio.Task[None] | None = None
         self._shoppers: Shoppers | None = None
         self.store: Store | None = None
+        self._answers = (0, 0)  # the broker's latest to fetches, as `clock` saw them, ms; the older one first
         self._claimed: int | None = None  # next offset to publish, when it was claimed
         self._stopping = False
 
@@ -182,15 +183,23 @@ class Partition:
         return max(self.progress.applied, self._taken)
 
     def clock(self) -> int:
-        """How far an idle partition's timers may ring, ms: the clock on the wall, unless events wait at the broker."""
+        """How far an idle partition's timers may ring, ms: the clock on the wall, unless events wait at the broker.
+
+        A process that was frozen knows ends from before, also by an answer that waited for it all the time. So time goes
+        only as far as the answer before the latest: the latest was asked for after it, and says that nothing had come.
+        """
         if self._settings.timer_clock == "events":
             return 0
         try:
-            end = self._consumer.highwater(self.tp)
+            answered = self._consumer.answered(self.tp)
+            end = self._consumer.highwater(self.tp)  # after `answered`: of this answer, or of a later one
         except AssertionError:  # the client has lost the partition meanwhile
             return 0
-        known = end is not None  # else the broker has not answered since it was assigned
-        return int(time.time() * 1000) if known and self._end_fetched() >= end else 0
+        if answered is None or end is None:  # none since it was assigned
+            return 0
+        if answered != self._answers[1]:
+            self._answers = (self._answers[1], answered)
+        return self._answers[0] if self._end_fetched() >= end else 0
 
     def committed(self, work: Work) -> None:
         """What a pass made of it is committed, if it had to be."""

@@ -195,6 +195,13 @@ class BatchConsumer(driver.Consumer):
         before that."""
         return cast(BatchThread, self._thread).fetched.get(TopicPartition(tp.topic, tp.partition), (-1, 0))
 
+    def answered(self, tp: TP) -> int | None:
+        """When the broker's latest answer to a fetch of the partition came, ms; None before the first. Raises
+        AssertionError when it is no longer assigned."""
+        consumer = cast(BatchThread, self._thread)._ensure_consumer()
+        found: int | None = consumer.last_poll_timestamp(TopicPartition(tp.topic, tp.partition))
+        return found
+
     def close_partition(self, tp: TP) -> None:
         self._open.discard(tp)
         self._held.discard(tp)

@@ -86,6 +86,8 @@ class Reader:
         self.source = TP(SOURCE.topic, log[0].partition) if log else SOURCE
         self._at, self._opening, self._open, self._held = 0, 0, False, False
         self._number, self.holds = 0, 0
+        self.end: int | None = None  # of the log, as the broker's latest answer told it, at `answer`, ms
+        self.answer: int | None = None
 
     async def deliver(self, partition: Partition, turns: Turns) -> None:
         """For ever. Cancel it to stop."""
@@ -118,7 +120,10 @@ class Reader:
         return self._log[self._at - 1].offset + 1 if self._at else 0, self._number
 
     def highwater(self, tp: TP) -> int | None:
-        return None
+        return self.end
+
+    def answered(self, tp: TP) -> int | None:
+        return self.answer
 
     async def redo_from(self, checkpoint: int | None, live_from: int) -> int:
         return min(checkpoint or 0, live_from)

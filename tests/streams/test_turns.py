@@ -198,3 +198,27 @@ def test_after_a_rest_it_goes_on_only_when_nobody_wrote_contacts_meanwhile(
         assert (partition.shoppers is before) is not written
 
     stage.run(Reader(log_of(0), desk), desk, rest)
+
+
+def test_after_it_was_frozen_time_goes_on_only_with_what_the_broker_says_since(stage: Stage) -> None:
+    """SIGSTOP: the ends that the client knows, and an answer that waited for it, are from before."""
+    desk = Desk()
+    reader, done = Reader(log_of(0), desk), to_the_end(desk, 1)
+    told = []
+
+    async def freeze(partition: Partition) -> None:
+        await done(partition)
+        for answer, end in (
+            (None, None),
+            (1_000, EVENTS),
+            (2_000, EVENTS),
+            (2_000, EVENTS),  # frozen, and woken
+            (900_000, EVENTS),  # what the broker had answered before
+            (900_010, EVENTS + 5),  # what came meanwhile
+            (900_500, EVENTS),  # it is read
+        ):
+            reader.answer, reader.end = answer, end
+            told.append(partition.clock())
+
+    stage.run(reader, desk, freeze)
+    assert told == [0, 0, 1_000, 1_000, 2_000, 0, 900_010]

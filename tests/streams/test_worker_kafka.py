@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from pathlib import Path
@@ -187,6 +188,39 @@ def test_what_waits_is_sent_once_though_nobody_comes_and_the_worker_was_killed(
     assert len({row["intervention_id"] for row in sent}) == len(sent) == 30
     assert all(row["emitted_at"] >= row["push"]["send_after"] == now + 24_000 for row in sent)
     assert reasons() == ["budget"] * 70 + ["deferred"] * 30 + ["emitted"] * 30
+
+
+@pytest.mark.kafka
+def test_a_worker_that_was_frozen_hears_what_came_meanwhile_before_pauses_end(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"timer_lateness_s": 0.0, "session_timeout_s": 45.0})
+    site, source = Site(settings), document(frequency_caps=[])
+    coupon = {**source["campaigns"][0], "cooldown_hours": 0}
+    coupon["trigger"] = {"event_types": ["add_to_cart"], "score": "buy_7d", "at_least": 0.0}
+    coupon["trigger"]["idle_minutes"] = 0.25
+    coupon["value"] = {"margin_per_conversion": 1, "lift": 1, "cost_per_contact": 0.5, "minimum": -1}
+    publish(site, Policy.model_validate({**source, "campaigns": [coupon]}).to_yaml())
+
+    def send(kind: str, users: range) -> None:
+        now = {"event_type": kind, "event_time": int(time.time() * 1000)}
+        site.send([{**event(user, user), "event_id": str(uuid.uuid4()), **now} for user in users])
+
+    with worker(settings, tmp_path) as running:
+        site.wait(lambda: live(running), "ready")
+        send("add_to_cart", range(60))
+        begun = time.monotonic()
+        site.wait(lambda: len(predicted(site)) == 60, "60 predictions")
+        time.sleep(2.5)  # its partitions are idle now
+        running.process.send_signal(signal.SIGSTOP)
+        send("page_view", range(50))
+        time.sleep(max(0.0, begun + 17.0 - time.monotonic()))
+        running.process.send_signal(signal.SIGCONT)
+        site.wait(lambda: len(site.read("decision")) >= 10, "10 pauses that nobody ended")
+        time.sleep(3)
+        assert running.stop() == 0, running.log
+    assert {row["user_id"] for row in site.read("decision")} == {f"user-{user}" for user in range(50, 60)}
+    assert len(predicted(site)) == 110
 
 
 @pytest.mark.kafka
