@@ -17,7 +17,8 @@ from tests.faults.compare import Findings
 from tests.faults.events import known
 from tests.faults.harms import HARMS, Impossible
 from tests.faults.run import Book, Run, Site, undisturbed
-from tests.faults.scenarios import HEAVY, SCENARIOS, Stage
+from tests.faults.scenarios import HEAVY, SCENARIOS
+from tests.faults.stage import Stage
 
 RATE = 150.0  # events per second
 SHORT_EVENTS, FULL_EVENTS = 100_000, 500_000  # more than are sent: the stream ends with the last harm

@@ -5,9 +5,7 @@ Each returns its findings; SCENARIOS has them by name.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from models import promotion
@@ -20,26 +18,16 @@ from tests.faults import compare, deployment
 from tests.faults.compare import Findings
 from tests.faults.crashing_worker import NOT_FINITE, POISON
 from tests.faults.events import Record
-from tests.faults.run import BROKER, Book, Run, Site, predictions_and_letters, undisturbed
+from tests.faults.outcome_agent import outcome_agent_killed
+from tests.faults.run import BROKER, Run, Site, predictions_and_letters, undisturbed
 from tests.faults.shop import Shop, until
+from tests.faults.stage import WAIT_S, Stage
 from tests.faults.state import Changelogs
 from tests.faults.truth import Judge
 from tests.faults.workers import Slot
 
-WAIT_S = 120.0
 SPOILED = {"poisoned": 666.25, "not_finite": 777.75}  # reason -> price of the events that come to it
 REFUSED = ("RetentionTooShort", "INTENTFLOW_RETENTION_DAYS")
-
-
-@dataclass
-class Stage:
-    """What a scenario gets."""
-
-    site: Site
-    book: Book
-    rng: random.Random
-    say: Callable[[str], None]
-    rate: float
 
 
 def poisoned_records(stage: Stage) -> Findings:
@@ -227,6 +215,7 @@ SCENARIOS: dict[str, Callable[[Stage], Findings]] = {
     "poisoned and not finite records": poisoned_records,
     "release swapped while partitions move": release_swapped,
     "retention shorter than redo": retention_too_short,
+    "outcome agent killed, again and again": outcome_agent_killed,
     "one of three brokers killed": one_of_three_brokers_killed,
 }
 HEAVY = {"one of three brokers killed"}  # not in the short form

@@ -33,6 +33,8 @@ _SETPRIV = shutil.which("setpriv")
 class Slot:
     """A place for one worker with a data folder and a log of its own; several processes hold it one after the other."""
 
+    plain: tuple[str, ...] = PLAIN  # what Python runs here
+
     def __init__(self, number: int, settings: Settings, folder: Path) -> None:
         self.number = number
         self.settings = settings.model_copy(update={"data_dir": str(folder / f"data-{number}")})
@@ -55,7 +57,7 @@ class Slot:
     def start(self, **variables: str) -> None:
         """A plain worker, or one that comes to harm as `variables` say (see crashing_worker.py)."""
         given = {**self.variables, **variables}
-        command = CRASHING if any(name.startswith("FAULTS_") for name in given) else PLAIN
+        command = CRASHING if any(name.startswith("FAULTS_") for name in given) else self.plain
         pdeathsig = [_SETPRIV, "--pdeathsig", "KILL"] if _SETPRIV else []  # ends with us, however we end
         self._log_from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
