@@ -85,28 +85,40 @@ def candidates(
                 worth = 1.0 if catalogue is None else catalogue.worth(item, payload.margin_weight)
                 named = "" if catalogue is None else catalogue.items[item].category
                 found[item] = Candidate(item, named or category, score, score * worth)
-    place = {category: at for at, (category, _) in enumerate(likely)}
-    return sorted(found.values(), key=lambda one: (-one.worth, one.item, place.get(one.category, len(place))))
+    return sorted(found.values(), key=lambda one: (-one.worth, one.item))
 
 
 def _drawn(found: list[Candidate], payload: RerankPayload, seed: str) -> tuple[list[Candidate], list[float]]:
     """The items of the list, and the chance of each at its place given those before it."""
     heat = payload.temperature
-    if heat:
-        keys = [_log(one.worth) / heat + noise for one, noise in zip(found, _noise(found, seed), strict=True)]
-        order = sorted(range(len(found)), key=lambda at: -keys[at])
-        found = [found[at] for at in order]
-    chosen: list[Candidate] = []
-    chances: list[float] = []
-    left, held = list(found), Counter[str]()
-    while left and len(chosen) < payload.size:
-        one = left[0]
-        chances.append(_chance(left, heat) if heat else 1.0)
-        chosen.append(one)
+    if not heat:
+        chosen = _within(found, payload)
+        return chosen, [1.0] * len(chosen)
+    keys = [_log(one.worth) / heat + noise for one, noise in zip(found, _noise(found, seed), strict=True)]
+    left = [found[at] for at in sorted(range(len(found)), key=lambda at: -keys[at])]
+    chosen, chances = _within(left, payload), []
+    held = Counter[str]()
+    for one in chosen:
+        chances.append(_chance(left, heat))
         held[one.category] += 1
         full = payload.most_per_category is not None and held[one.category] >= payload.most_per_category
         left = [other for other in left[1:] if not (full and other.category == one.category)]
     return chosen, chances
+
+
+def _within(found: list[Candidate], payload: RerankPayload) -> list[Candidate]:
+    """The first ones that fit in the list, no category with more than its limit."""
+    if payload.most_per_category is None:
+        return found[: payload.size]
+    chosen: list[Candidate] = []
+    held = Counter[str]()
+    for one in found:
+        if len(chosen) == payload.size:
+            break
+        if held[one.category] < payload.most_per_category:
+            held[one.category] += 1
+            chosen.append(one)
+    return chosen
 
 
 def _chance(left: list[Candidate], heat: float) -> float:
