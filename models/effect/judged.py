@@ -12,6 +12,7 @@ from models.effect import balance as balances
 from models.effect.assigned import HELD, TREATED, Assigned, Past
 from models.effect.balance import Balance
 from models.effect.difference import Effect, adjusted, difference, ratio, variance_cut
+from models.effect.margin import net
 from models.effect.sequential import LEAST, always
 from models.evaluation.bootstrap import Range
 from models.families.table import Doubles
@@ -136,12 +137,10 @@ def outcomes(assigned: Assigned, margin_share: float) -> dict[str, Doubles]:
     """Figures by shopper (N,). margin_share: of revenue, where an outcome tells no margin of its own; returns cost it, too."""
     rows = assigned.rows
     kept = rows.revenue - rows.returned
-    told = (
-        np.where(np.isnan(rows.margin), margin_share * rows.revenue, rows.margin)
-        - margin_share * rows.returned
-    )
     return {
-        "margin": told - rows.coupon_cost - rows.contact_cost,
+        "margin": net(
+            rows.revenue, rows.returned, rows.margin, rows.coupon_cost, rows.contact_cost, margin_share
+        ),
         "revenue": kept,
         "converted": (rows.orders > 0).astype(float),
         "orders": rows.orders,
