@@ -108,9 +108,12 @@ class Learner:
 
 def rewards(rows: list[Row], margin_share: float) -> Any:
     """Of outcomes (N,), money."""
-    names = ("revenue", "returned", "margin", "coupon_cost", "contact_cost")
-    told = [np.array([row[name] for row in rows], np.float64) for name in names]  # None becomes NaN
-    return net(*told, margin_share=margin_share)
+
+    def told(name: str) -> Any:
+        return np.array([row[name] for row in rows], np.float64)  # None becomes NaN
+
+    costs = told("coupon_cost"), told("contact_cost")
+    return net(told("revenue"), told("returned"), told("margin"), *costs, margin_share)
 
 
 def _unfit(row: Row) -> str:

@@ -51,7 +51,7 @@ class Publisher:
             for row, value in zip(rows, self._codec.encode_rows(rows), strict=True):
                 self._producer.produce(self._topic, value, row["name"].encode(), partition=0)
             self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), ANSWER_S)
-            self._producer.commit_transaction(ANSWER_S)
+            self._commit()
         except KafkaException as problem:
             self._abort()
             error = problem.args[0]
@@ -69,6 +69,9 @@ class Publisher:
                 row["version"],
                 row["rounds"],
             )
+
+    def _commit(self) -> None:
+        self._producer.commit_transaction(ANSWER_S)
 
     def _abort(self) -> None:
         try:
