@@ -146,6 +146,10 @@ class CompiledPolicy:
         found = next(one for one in self.variants[campaign.id] if one.arm == drawn.arm)
         return replace(found, propensity=drawn.propensity, learned_version=drawn.learned_version)
 
+    def chances(self, campaign: str, scores: Mapping[str, float], time: int, zone: str) -> dict[str, float]:
+        """Of each arm of a campaign whose arms are learnt, in a moment with these scores; ms and zone as in `dealt`."""
+        return self._dealers[campaign].chances(scores, time, zone)
+
     def has_arm(self, campaign: Campaign, drawn: Drawn) -> bool:
         """Whether what was drawn for a message that waits can still be sent: the arm is there, and is not nothing."""
         return any(one.arm == drawn.arm and not one.nothing for one in self.variants[campaign.id])

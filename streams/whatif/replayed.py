@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
 from streams.compiled import CompiledPolicy
 from streams.contacts import ContactBook
 from streams.decide import Decision, decide
+from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 from streams.whatif.past import Past
 
 
-def replay(past: Past, policy: Policy) -> list[Decision]:
+def replay(past: Past, policy: Policy, learnt: Mapping[str, Learnt] | None = None) -> list[Decision]:
     """What the policy decides for every candidate, as if it had been in force from the interval's begin on.
 
+    learnt: what the arms of its campaigns are dealt by, where they are learnt; as it is now, not as it was then.
     What had really been sent before is counted by caps and cooldowns; from then on only what this policy sends is. What
     shoppers did stays what they did. Raises ValueError when the policy names a score that a release of then lacked.
     """
     compiled = {
-        name: CompiledPolicy(policy, scored.tasks) for name, scored in past.scored.items() if scored.tasks
+        name: CompiledPolicy(policy, scored.tasks, None, learnt)
+        for name, scored in past.scored.items()
+        if scored.tasks
     }
     book = ContactBook(Codec(FileRegistry(), "contact"), lambda users: [None] * len(users), capacity=1 << 40)
     for user, entry in past.sent if compiled else ():
