@@ -29,6 +29,7 @@ pytestmark = pytest.mark.embedded
 POLICY = learning(margin_share=1.0)
 AGENT = """
 from schemas.settings import Settings
+from streams.learning import agent
 agent.POLL_RECORDS = 20
 agent.run(Settings.load(), until_end=True)
 """
