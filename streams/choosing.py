@@ -147,7 +147,7 @@ def withdrawn(deciding: Deciding, timer: Timer, moment: Moment) -> Decision:
         arm="",
         learned_version="",
         send_after=None,
-        why="the policy has no such campaign any more, or it no longer considers such scores",
+        why="the policy has no such campaign or arm any more, or it no longer considers such scores",
     )
 
 

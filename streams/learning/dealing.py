@@ -31,7 +31,7 @@ class Dealer:
         experiment = campaign.experiment
         assert experiment is not None
         assert experiment.learning is not None
-        self._salt, self._arms = experiment.salt, arms(experiment)
+        self._salt, self._arms, self._tasks = experiment.salt, arms(experiment), frozenset(tasks)
         shares = {arm.name: arm.share / 100 for arm in experiment.arms}
         self._shares = [shares[name] for name in self._arms]
         self._ready, self._version = None, SHARES
@@ -41,19 +41,26 @@ class Dealer:
 
     def chances(self, scores: Mapping[str, float], time: int, zone: str) -> dict[str, float]:
         """Of each arm, in a moment with these scores; see `context`."""
-        found = self._shares if self._ready is None else self._ready.chances(context(scores, time, zone))
-        return dict(zip(self._arms, found, strict=True))
+        return self._chances(scores, time, zone)[0]
 
     def draw(self, fraction: float, scores: Mapping[str, float], time: int, zone: str) -> Drawn:
         """fraction: 0 ≤ f < 1, of the event."""
+        chances, version = self._chances(scores, time, zone)
         last = Drawn("", 0.0, "")
-        for arm, chance in self.chances(scores, time, zone).items():
+        for arm, chance in chances.items():
             if chance > 0.0:
-                last = Drawn(arm, chance, self._version)
+                last = Drawn(arm, chance, version)
                 fraction -= chance
                 if fraction < 0:
                     break
         return last  # the last one that can be drawn, where the chances sum to a hair less than 1
+
+    def _chances(self, scores: Mapping[str, float], time: int, zone: str) -> tuple[dict[str, float], str]:
+        """And by which version. A pause that was begun under another release has other scores."""
+        found, version = self._shares, SHARES
+        if self._ready is not None and scores.keys() == self._tasks:
+            found, version = self._ready.chances(context(scores, time, zone)), self._version
+        return dict(zip(self._arms, found, strict=True)), version
 
     def seed(self, event_id: str) -> str:
         """What is hashed for the draw of an event."""

@@ -53,6 +53,7 @@ class Learnt:
                 f"bandit {row['name']}: its state is of {', '.join(bandit.actions)} in {bandit.columns} columns, the record "
                 f"names {', '.join(row['arms'])} in {len(columns)}; delete the record, and it is learnt anew"
             )
+        bandit.posterior.root()  # raises ValueError where the sums are of no rounds that there could have been
         return cls(row["campaign"], row["offer"], columns, row["margin_share"], row["latest"], bandit)
 
     @property
@@ -94,7 +95,9 @@ class Learnt:
 
     def misfit(self, campaign: Campaign, columns: tuple[str, ...]) -> str:
         """Why it cannot be used for this campaign and a release with these columns; '' when it can."""
-        if self.offer != offer(campaign):
+        experiment = campaign.experiment
+        same = experiment is not None and self.bandit.actions == arms(experiment)
+        if not same or self.offer != offer(campaign):
             return "what was learnt is of other arms, payloads or attribution_hours"
         if self.columns != columns:
             return f"what was learnt is by {', '.join(self.columns)}; the release has {', '.join(columns)}"

@@ -121,6 +121,13 @@ def test_what_does_not_fit_is_named_and_not_used(changed: Any, tasks: tuple[str,
         assert {one.learned_version for one in run(moments(20), rules)} == {SHARES}
 
 
+def test_a_pause_begun_under_a_release_with_other_scores_is_dealt_by_the_shares() -> None:
+    policy = learning()
+    found = dealer(policy, preferring(policy, "five"))
+    assert found.draw(0.1, dict.fromkeys(TASKS[1:], 0.5), 0, "UTC") == ("five", 0.2, SHARES)
+    assert found.draw(0.1, dict.fromkeys(TASKS, 0.5), 0, "UTC").learned_version != SHARES
+
+
 def test_the_order_and_the_shares_of_arms_can_change_without_learning_anew() -> None:
     other = [{**arm, "share": share} for arm, share in zip(reversed(ARMS), (10, 10, 80), strict=True)]
     assert compiled(learning(other), preferring(learning(), "five")).misfits == {}

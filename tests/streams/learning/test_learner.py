@@ -122,6 +122,9 @@ def test_a_state_is_the_same_after_its_record() -> None:
     assert one == other
     with pytest.raises(ValueError, match="delete the record"):
         Learnt.of({**read, "arms": ["a", "b"]})
+    state.bandit.posterior.gram -= 1e6 * np.eye(7)
+    with pytest.raises(ValueError, match="positive definite"):
+        Learnt.of(state.row("default", 7))
 
 
 def test_another_method_or_floor_holds_at_once_for_what_was_learnt_before() -> None:
