@@ -30,6 +30,6 @@ def learn(
       intentflow learn
     """
     done = agent.run(Settings.load(), until_end)
-    typer.echo(f"outcomes: {counted(done.learner.counts) or 'nothing new'}")
+    typer.echo(f"learn: {counted(done.learner.counts) or 'nothing new'}")
     for name, state in sorted(done.learner.states.items()):
         typer.echo(f"{name}: version {state.version}, {state.rounds:,} outcomes learnt")
