@@ -104,6 +104,7 @@ class CompiledPolicy:
             for campaign in self.campaigns
             if campaign.experiment is not None and campaign.experiment.learning is not None
         }
+        self.learnt = {name: dealer.version for name, dealer in self._dealers.items()}
         self.misfits = {name: dealer.misfit for name, dealer in self._dealers.items() if dealer.misfit}
         caps = policy.frequency_caps
         self.caps = [(cap.count, round(cap.hours * _HOUR), frozenset(cap.kinds)) for cap in caps]

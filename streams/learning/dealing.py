@@ -25,7 +25,8 @@ class Drawn(NamedTuple):
 
 
 class Dealer:
-    """Of one campaign. learnt: None for nothing. `misfit`: why it is not used, '' when it is or there is none."""
+    """Of one campaign. learnt: None for nothing. `misfit`: why it is not used, '' when it is or there is none. `version`: of
+    what arms are drawn by, or SHARES."""
 
     def __init__(self, campaign: Campaign, learnt: Learnt | None, tasks: tuple[str, ...]) -> None:
         experiment = campaign.experiment
@@ -34,10 +35,10 @@ class Dealer:
         self._salt, self._arms, self._tasks = experiment.salt, arms(experiment), frozenset(tasks)
         shares = {arm.name: arm.share / 100 for arm in experiment.arms}
         self._shares = [shares[name] for name in self._arms]
-        self._ready, self._version = None, SHARES
+        self._ready, self.version = None, SHARES
         self.misfit = "" if learnt is None else learnt.misfit(campaign, columns(tasks))
         if learnt is not None and not self.misfit and learnt.rounds >= experiment.learning.least_outcomes:
-            self._ready, self._version = Ready(learnt.chooser(experiment)), learnt.version
+            self._ready, self.version = Ready(learnt.chooser(experiment)), learnt.version
 
     def chances(self, scores: Mapping[str, float], time: int, zone: str) -> dict[str, float]:
         """Of each arm, in a moment with these scores; see `context`."""
@@ -59,7 +60,7 @@ class Dealer:
         """And by which version. A pause that was begun under another release has other scores."""
         found, version = self._shares, SHARES
         if self._ready is not None and scores.keys() == self._tasks:
-            found, version = self._ready.chances(context(scores, time, zone)), self._version
+            found, version = self._ready.chances(context(scores, time, zone)), self.version
         return dict(zip(self._arms, found, strict=True)), version
 
     def seed(self, event_id: str) -> str:
