@@ -44,6 +44,7 @@ def decided(run: TrialRun, action: int, times: Array) -> Decisions:
         value=zeros,
         propensity=np.where(held, HOLDOUT, 1 - HOLDOUT),
         policy=np.full(count, "one"),
+        learned_version=np.full(count, ""),
         told=np.ones(count, bool),
         unsubscribed=run.seen.unsubscribed > 0,
         orders=run.seen.orders,

@@ -259,6 +259,13 @@ class Settings(BaseSettings):
         60.0, gt=0, description="Seconds between two looks whether the catalogue has changed."
     )
 
+    learn_interval_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between two records of what was learnt of a campaign (some kB each): outcomes come days after "
+        "what they are of, so that a minute is soon enough; a learner that dies reads so much again.",
+    )
+
     judged_task: Literal["buy_3d", "buy_7d", "buy_30d", "lapse_30d"] = Field(
         "buy_7d",
         description="Task by which releases are promoted and taken back: its labels are the first that say much.",

@@ -53,6 +53,7 @@ class Topics:
         self.model_releases = prefix + "model-releases"
         self.model_drift = prefix + "model-drift"
         self.policies = prefix + "policies"
+        self.bandits = prefix + "bandits"
         self.dead_letters = prefix + "dead-letters"
         self.sequences_changelog = prefix + "sequences-changelog"
         self.contacts_changelog = prefix + "contacts-changelog"
@@ -73,6 +74,7 @@ class Topics:
             "model_release": self.model_releases,
             "model_drift": self.model_drift,
             "policy": self.policies,
+            "bandit": self.bandits,
             "dead_letter": self.dead_letters,
             "contact": self.contacts_changelog,
             "attribution": self.outcomes_changelog,
@@ -116,6 +118,7 @@ def catalogue(settings: Settings) -> list[TopicSpec]:
         TopicSpec(topics.model_releases, 1, safe | latest),
         TopicSpec(topics.model_drift, 1, safe | latest),
         TopicSpec(topics.policies, 1, safe | latest),
+        TopicSpec(topics.bandits, 1, safe | latest),
     ]
 
 

@@ -4,7 +4,7 @@
                                                     │ decode ► rows ► LSTM step ► heads ► decide ► checkpoint      │
                                                     └─► one transaction: predictions, decisions, interventions,    │
                                                         dead-letters, changelogs, offsets ◄────────────────────────┘
-    model-releases, policies ─► Following ─► swapped in between two turns
+    model-releases, policies, bandits ─► Following ─► swapped in between two turns
 
     stage          file              what it does
     transport      transport.py      a Faust agent gets what a fetch brought, as batches of raw records

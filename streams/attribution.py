@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from streams.claims import Deed, Shopper, claim_of, outcome_of, published_of
+from streams.claims import LEARNT_FROM, Deed, Shopper, claim_of, outcome_of, published_of
 
 FOREVER = 1 << 62  # ms
 
@@ -160,7 +160,9 @@ class Attribution:
             if digest != claim.told:
                 told = replace(claim, revision=claim.revision + 1, told=digest, closed=closed)
                 shopper.claims[claim.decision_id] = told
-                yield row | {"revision": told.revision}
+                learnt = {name: getattr(claim, name) for name in LEARNT_FROM}
+                first = {"first_complete": closed and not claim.closed}
+                yield row | learnt | first | {"revision": told.revision}
 
     def _prune(self, shopper: Shopper) -> bool:
         """Drop what can change no outcome any more; whether there was any. A deed stays while a claim may need it."""

@@ -71,7 +71,8 @@ def choose(
     holdout = policy.policy.holdout
     held_out = is_held_out(moment.user_id, holdout.salt, holdout.share)
     bot = is_bot(moment, policy)
-    variants = [policy.variant(campaign, moment.user_id) for campaign, _, _ in group]
+    zone, before = contact.time_zone or policy.zone, waited.drawn if waited else None
+    variants = [policy.dealt(campaign, moment, zone, before) for campaign, _, _ in group]
     reasons = [
         refusal(variant.campaign, value, moment, contact, policy, held_out, bot)
         for variant, (_, _, value) in zip(variants, group, strict=True)
@@ -113,6 +114,7 @@ def choose(
             cost=campaign.value.cost_per_contact,
             purpose=campaign.purpose,
             arm=variant.arm,
+            learned_version=variant.learned_version,
             send_after=out if at == winner else None,
             why=why[at],
             attribution_hours=campaign.attribution_hours,
@@ -128,7 +130,7 @@ def withdrawn(
     deciding: Deciding,
     timer: Timer,
     moment: Moment,
-    why: str = "the policy has no such campaign any more, or it no longer considers such scores",
+    why: str = "the policy has no such campaign or arm any more, or it no longer considers such scores",
 ) -> Decision:
     """The policy has the campaign no longer, or asks for a score that was not kept: what waited for it is dropped."""
     return _decision(
@@ -148,6 +150,7 @@ def withdrawn(
         cost=0.0,
         purpose="",
         arm="",
+        learned_version="",
         send_after=None,
         why=why,
     )
@@ -262,7 +265,9 @@ def _act(
     campaign, contacts = variant.campaign, deciding.contacts
     name = intervention_id(moment.event_id, campaign.id)
     if decision.reason == "deferred":
-        waiting = Timer(out, campaign.id, campaign.kind, decision.release, kept(moment), name, paid)
+        waiting = Timer(
+            out, campaign.id, campaign.kind, decision.release, kept(moment), name, paid, variant.drawn
+        )
         contacts.timers.arm(waiting)
     else:
         decision.intervention = compose(

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from models.effect.assigned import NOT_ASSIGNED
+from models.effect.assigned import DRAWN, NOT_ASSIGNED
 from models.predictions import NAMESPACE
+from streams.ids import decision_id
 
 DEEDS = ("purchase", "return", "coupon_redeem", "intervention_exposed", "withdrawal")
+# Of the decision, told so that outcomes alone suffice to learn from.
+LEARNT_FROM = ("scores", "propensity", "policy_version", "time_zone")
 _HOUR = 3_600_000
 
 
@@ -44,7 +47,10 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A decision with the window (time, until], ms. revision 0: its outcome was not told yet."""
+    """A decision with the window (time, until], ms. revision 0: its outcome was not told yet.
+
+    scores, propensity, policy_version, time_zone: of the decision, where an arm that is learnt was drawn for it.
+    """
 
     decision_id: str
     campaign: str
@@ -56,6 +62,10 @@ class Claim:
     revision: int = 0
     told: str = ""
     closed: bool = False  # when it was told last
+    scores: Mapping[str, float] = field(default_factory=dict)
+    propensity: float = 0.0
+    policy_version: str = ""
+    time_zone: str = ""
 
 
 class Published(NamedTuple):
@@ -100,7 +110,19 @@ def claim_of(row: Mapping[str, Any]) -> Claim | None:
         row["event_time"],
         until,
         row["intervention_id"],
+        **({name: row[name] for name in LEARNT_FROM} if _is_draw(row) else {}),
     )
+
+
+def _is_draw(row: Mapping[str, Any]) -> bool:
+    """Whether an arm that is learnt was drawn at this decision and alone said what became of it.
+
+    Of a message that waits that is the first decision: at the second only who was drawn to get it is left, and a purchase
+    may have called it back, as from an arm that gets nothing nothing is called back.
+    """
+    if row["learned_version"] == "" or row["reason"] not in DRAWN:
+        return False
+    return bool(row["decision_id"] == decision_id(row["event_id"], row["campaign"]))
 
 
 def published_of(row: Mapping[str, Any]) -> Published | None:
@@ -113,7 +135,8 @@ def published_of(row: Mapping[str, Any]) -> Published | None:
 
 
 def outcome_of(user: str, claim: Claim, shopper: Shopper) -> dict[str, Any]:
-    """The outcome as a row of schemas/outcome.avsc, without revision and complete. It depends on no order."""
+    """The outcome as a row of schemas/outcome.avsc, without revision, complete and what is told to learn from. It depends on
+    no order."""
     within = sorted(
         (deed for deed in shopper.deeds.values() if claim.time < deed.time <= claim.until),
         key=lambda deed: (deed.time, deed.event_id),

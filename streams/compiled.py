@@ -5,14 +5,17 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.events import DEVICES, EVENT_TYPES
 from streams.catalogue import Catalogue
 from streams.contacts import Sent
+from streams.interventions import Moment
+from streams.learning.dealing import Dealer, Drawn
+from streams.learning.state import Learnt
 from streams.local_time import WEEKDAYS, Stretch, minute_of_day
 from streams.policy import KINDS, Campaign, Policy, unknown_scores
 from streams.policy.experiment import Experiment
@@ -46,19 +49,35 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A campaign as one arm has it. propensity: probability of the arm; arm is empty without an experiment."""
+    """A campaign as one arm has it. propensity: probability of the arm; arm is empty without an experiment.
+
+    learned_version: of what was learnt and drawn by, 'shares' for the policy's; '' where the arm is the shopper's.
+    """
 
     campaign: Campaign
     arm: str = ""
     propensity: float = 1.0
     nothing: bool = False
+    learned_version: str = ""
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """The draw, where one was made for the moment."""
+        return Drawn(self.arm, self.propensity, self.learned_version) if self.learned_version else None
 
 
 class CompiledPolicy:
     """See the module. Raises ValueError when the policy names a score that the tasks lack."""
 
-    def __init__(self, policy: Policy, tasks: Sequence[str], catalogue: Catalogue | None = None) -> None:
-        """catalogue: what lists may show; None: every item."""
+    def __init__(
+        self,
+        policy: Policy,
+        tasks: Sequence[str],
+        catalogue: Catalogue | None = None,
+        learnt: Mapping[str, Learnt] | None = None,
+    ) -> None:
+        """catalogue: what lists may show; None: every item. learnt: of campaigns whose arms are learnt, by their id; what
+        does not fit is not used, see `misfits`."""
         faults = [f"{'.'.join(map(str, path))}: {message}" for path, message in unknown_scores(policy, tasks)]
         if faults:
             raise ValueError(f"policy {policy.name} does not fit the release: {'; '.join(faults)}")
@@ -80,6 +99,13 @@ class CompiledPolicy:
         }
         self.rules = {campaign.id: self._rules(campaign) for campaign in self.campaigns}
         self.variants = {campaign.id: _variants(campaign) for campaign in self.campaigns}
+        self._dealers = {
+            campaign.id: Dealer(campaign, (learnt or {}).get(campaign.id), self.tasks)
+            for campaign in self.campaigns
+            if campaign.experiment is not None and campaign.experiment.learning is not None
+        }
+        self.learnt = {name: dealer.version for name, dealer in self._dealers.items()}
+        self.misfits = {name: dealer.misfit for name, dealer in self._dealers.items() if dealer.misfit}
         caps = policy.frequency_caps
         self.caps = [(cap.count, round(cap.hours * _HOUR), frozenset(cap.kinds)) for cap in caps]
         self._kind_reach: dict[str, int] = {
@@ -106,6 +132,28 @@ class CompiledPolicy:
             if place < 0:
                 return variant
         return self.variants[campaign.id][-1]  # shares that add up to a hair less than 100
+
+    def dealt(self, campaign: Campaign, moment: Moment, zone: str, drawn: Drawn | None = None) -> Variant:
+        """The campaign as it is for this moment: by the shopper's arm, or, where arms are learnt, by the event's.
+
+        zone: of the shopper's clock. drawn: what was drawn before for what waited; it stands, see `has_arm`.
+        """
+        if drawn is None:
+            dealer = self._dealers.get(campaign.id)
+            if dealer is None:
+                return self.variant(campaign, moment.user_id)
+            place = fraction(dealer.seed(moment.event_id))
+            drawn = dealer.draw(place, moment.scores, moment.event_time, zone)
+        found = next(one for one in self.variants[campaign.id] if one.arm == drawn.arm)
+        return replace(found, propensity=drawn.propensity, learned_version=drawn.learned_version)
+
+    def chances(self, campaign: str, scores: Mapping[str, float], time: int, zone: str) -> dict[str, float]:
+        """Of each arm of a campaign whose arms are learnt, in a moment with these scores; ms and zone as in `dealt`."""
+        return self._dealers[campaign].chances(scores, time, zone)
+
+    def has_arm(self, campaign: Campaign, drawn: Drawn) -> bool:
+        """Whether what was drawn for a message that waits can still be sent: the arm is there, and is not nothing."""
+        return any(one.arm == drawn.arm and not one.nothing for one in self.variants[campaign.id])
 
     def _rules(self, campaign: Campaign) -> Rules:
         audience, schedule, policy = campaign.audience, campaign.schedule, self.policy

@@ -119,7 +119,8 @@ def _ripe(deciding: Deciding, timers: list[Timer], now: int | None) -> Iterator[
         contacts.put(user, contacts.get(user).without(first.sent))
     for timer in timers:
         campaign = deciding.policy.by_id.get(timer.campaign)
-        if campaign is None or not _still_wanted(campaign, moment):
+        gone = timer.drawn and campaign and not deciding.policy.has_arm(campaign, timer.drawn)
+        if campaign is None or gone or not _still_wanted(campaign, moment):
             if timer.paid:
                 contacts.budgets.refund(timer.campaign, *timer.paid)
             yield withdrawn(deciding, timer, moment)

@@ -1,7 +1,7 @@
-"""Follows `model-releases` and `policies`: every worker uses the promoted release and the published policy, and runs the
-challenger, if one is named, in shadow.
+"""Follows `model-releases`, `policies` and `bandits`: every worker uses the promoted release, the published policy and what
+was learnt of its arms, and runs the challenger, if one is named, in shadow.
 
-Both topics are compacted and small, and every worker needs all of both, so each reads them alone from the start,
+The topics are compacted and small, and every worker needs all of them, so each reads them alone from the start,
 outside the consumer group. A release or policy that cannot be used is refused with a message; the last good one stays.
 A worker that starts on a policy that cannot be used takes the newest of the policy's publications that can.
 
@@ -32,6 +32,7 @@ from streams import catalogue
 from streams.catalogue import NOTHING, CatalogueProblem
 from streams.challenger import Challenger, check_fits, refused
 from streams.decide import CompiledPolicy
+from streams.learning.state import Learnt, key
 from streams.model import Model
 from streams.policy import Policy
 from streams.policy_document import PolicyProblem, parse
@@ -47,11 +48,14 @@ class Following:
         self._settings = settings
         self._topics = Topics(settings)
         self._releases, self._policies = Codec(registry, "model_release"), Codec(registry, "policy")
+        self._bandits = Codec(registry, "bandit")
         self.model: Model | None = None
         self.policy: CompiledPolicy | None = None
         self.challenger: Challenger | None = None
         self._named: dict[str, Any] | None = None  # the challenger's record
         self._document: Policy | None = None
+        self._learnt: dict[str, Learnt] = {}  # by campaign
+        self._misfits: dict[str, str] = {}
         self._publications: dict[int, bytes] = {}  # earlier ones by time of publishing, ms
         self._catalogue = NOTHING if settings.catalogue_uri else None
         self._catalogue_version, self._look_at = "", 0.0
@@ -61,7 +65,7 @@ class Following:
         self.problem = ""  # the latest refusal, for /health and `status`
 
     async def run(self) -> None:
-        """Read both topics from the start and then for ever. Cancel it to stop."""
+        """Read the topics from the start and then for ever. Cancel it to stop."""
         consumer = aiokafka.AIOKafkaConsumer(
             **aiokafka_config(self._settings),
             enable_auto_commit=False,
@@ -70,7 +74,8 @@ class Following:
         )
         await consumer.start()
         try:
-            tps = [TopicPartition(name, 0) for name in (self._topics.model_releases, self._topics.policies)]
+            followed = (self._topics.model_releases, self._topics.policies, self._topics.bandits)
+            tps = [TopicPartition(name, 0) for name in followed]
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             while True:
@@ -90,6 +95,9 @@ class Following:
 
     async def _take(self, topic: str, latest: dict[bytes, bytes | None]) -> None:
         """The newest records of a topic by key, None where one was deleted."""
+        if topic == self._topics.bandits:
+            await asyncio.get_running_loop().run_in_executor(None, self._take_learnt, latest)
+            return
         releases, name = topic == self._topics.model_releases, self._settings.model_name
         take = self._take_release if releases else self._take_policy
         value = latest.get((name if releases else self._settings.policy_name).encode())
@@ -100,9 +108,7 @@ class Following:
             try:
                 await loop.run_in_executor(None, take, value)
             except (ReleaseProblem, PolicyProblem, ValueError, OSError) as problem:
-                self.refused += 1
-                self.problem = str(problem)
-                log.error("refused, the last good one stays: %s", problem)
+                self._refuse(str(problem))
             if self.model is not None:
                 self.has_model.set()
         if self.refused and self._document is None and self._publications:
@@ -173,11 +179,32 @@ class Following:
         self._document = document
         log.warning("policy %s version %s in use", document.name, document.version)
 
+    def _take_learnt(self, latest: dict[bytes, bytes | None]) -> None:
+        """What was learnt of the arms of our policy's campaigns. One that cannot be used leaves the last good one."""
+        begin = key(self._settings.policy_name, "").encode()
+        mine = {name: value for name, value in latest.items() if name is not None and name.startswith(begin)}
+        for name, value in mine.items():
+            if value is None:
+                self._learnt.pop(name.removeprefix(begin).decode(), None)
+                continue
+            try:
+                state = Learnt.of(self._bandits.decode_rows([value])[0])
+                self._learnt[state.campaign] = state
+            except Exception as problem:
+                self._refuse(f"what was learnt of {name.decode(errors='replace')}: {problem}")
+        if mine:
+            self.policy = self._compile(self._document, None if self.model is None else self.model.engine)
+
+    def _refuse(self, problem: str, instead: str = "the last good one stays") -> None:
+        self.refused += 1
+        self.problem = problem
+        log.error("refused, %s: %s", instead, problem)
+
     def _remember(self, latest: dict[bytes, bytes | None]) -> None:
         """Publications of the policy, which stand under name@time; until one is in force."""
         name = self._settings.policy_name.encode() + b"@"
-        for key, value in latest.items():
-            moment = key.removeprefix(name) if key is not None and key.startswith(name) else b""
+        for place, value in latest.items():
+            moment = place.removeprefix(name) if place is not None and place.startswith(name) else b""
             if value is not None and moment.isdigit() and self._document is None:
                 self._publications[int(moment)] = value
 
@@ -220,7 +247,12 @@ class Following:
     def _compile(self, document: Policy | None, engine: Engine | None) -> CompiledPolicy | None:
         if document is None or engine is None:
             return None
-        return CompiledPolicy(document, engine.tasks, self._catalogue)
+        policy = CompiledPolicy(document, engine.tasks, self._catalogue, self._learnt)
+        for name, why in policy.misfits.items():
+            if self._misfits.get(name) != why:
+                self._refuse(f"{name}: {why}", "the shares of its arms hold until they are learnt anew")
+        self._misfits = policy.misfits
+        return policy
 
     @property
     def spec(self) -> FeatureSpec:

@@ -61,6 +61,7 @@ class Health:
             "engine": None if model is None else model.engine.description,
             "challenger": None if challenger is None else challenger.page(),
             "policy": None if policy is None else policy.version,
+            "learnt": {} if policy is None else policy.learnt,
             "refused": self._following.problem,
             "partitions": partitions,
             "standby_changelog_offsets": self._standbys.offsets(),

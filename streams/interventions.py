@@ -84,7 +84,8 @@ class Decision:
     """One row of `decisions`: fields as in schemas/decision.avsc; with its intervention when the outcome is emit.
 
     `propensity` is the probability, over draws of the salts of hold-out and experiment, of the action taken: `1 - share`
-    of the hold-out times the arm's share when an intervention was emitted or withheld as the arm says, the hold-out's
+    of the hold-out times the arm's share (its chance in this moment, where arms are learnt; of what waited, when it was
+    drawn) when an intervention was emitted or withheld as the arm says, the hold-out's
     `share` when it was withheld for that, and 1.0 when the rules leave no other action (kill switch, consent, value,
     arbitration, caps, dry run: nothing is sent whichever way the draws fall).
     """
@@ -110,6 +111,7 @@ class Decision:
     scores: dict[str, float]
     purpose: str
     arm: str
+    learned_version: str  # of what the arm was drawn by; 'shares': the policy's; '': it is the shopper's
     time_zone: str
     send_after: int | None  # ms, event time
     why: str

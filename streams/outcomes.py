@@ -35,6 +35,7 @@ from schemas.topics import ANSWER_S, TopicProblem, Topics
 from streams.agent_metrics import Meter
 from streams.attribution import Attribution, Refused
 from streams.attribution_rows import deeds_of, shopper_of
+from streams.claims import LEARNT_FROM
 from streams.decode import Decoder
 from streams.outcomes_changelog import OutcomeProblem, latest
 from streams.outcomes_writer import OutcomeWriter, Step
@@ -44,7 +45,8 @@ RESTORED = 1_000  # rows decoded at a time
 WAIT_S = 0.5
 _HOUR, _DAY = 3_600_000, 86_400_000  # ms
 _CLAIM_COLUMNS = ["decision_id", "user_id", "event_time", "campaign", "kind", "reason", "arm", "cost"]
-_CLAIM_COLUMNS += ["intervention_id", "attribution_hours", "coupon_value"]
+_CLAIM_COLUMNS += ["intervention_id", "attribution_hours", "coupon_value", "event_id", "learned_version"]
+_CLAIM_COLUMNS += LEARNT_FROM
 
 log = logging.getLogger(__name__)
 

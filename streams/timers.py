@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streams.interventions import Moment
+from streams.learning.dealing import Drawn
 
 PREFIX = b"\x00timers\x00"  # no user_id starts with a zero byte: decode refuses control characters
 # Raised about a shopper, not by one: they do not end a pause.
@@ -48,7 +49,8 @@ class Timer:
     """One thing to look at again at `due`, ms of event time.
 
     moment: of the event that armed it. sent: the intervention whose place among the contacts it holds, when it is a
-    message that waits; None: it waits for the shopper to stay away. paid: by which day's budget, and how much.
+    message that waits; None: it waits for the shopper to stay away. paid: by which day's budget, and how much. drawn: the
+    arm that it waits in, where arms are learnt: what is learnt meanwhile does not change it.
     """
 
     due: int
@@ -58,6 +60,7 @@ class Timer:
     moment: Moment
     sent: str | None = None
     paid: Paid | None = None
+    drawn: Drawn | None = None
 
     @property
     def name(self) -> str:
@@ -214,7 +217,8 @@ def _row(timer: Timer) -> dict[str, Any]:
     kept |= {"categories": list(moment.categories), "properties": [list(pair) for pair in moment.properties]}
     kept["context"] = base64.b85encode(moment.context).decode()
     row = {"due": timer.due, "campaign": timer.campaign, "kind": timer.kind, "release": timer.release}
-    return row | {"sent": timer.sent, "paid": timer.paid and list(timer.paid), "moment": kept}
+    row |= {"sent": timer.sent, "paid": timer.paid and list(timer.paid), "moment": kept}
+    return row | ({"drawn": list(timer.drawn)} if timer.drawn else {})
 
 
 def _decoded(user: str, value: bytes) -> tuple[Timer, ...]:
@@ -222,8 +226,9 @@ def _decoded(user: str, value: bytes) -> tuple[Timer, ...]:
 
 
 def _timer(user: str, row: dict[str, Any]) -> Timer:
-    paid = row["paid"]
-    return Timer(**{**row, "moment": _moment(user, row["moment"]), "paid": paid and (paid[0], paid[1])})
+    paid, drawn = row["paid"], row.get("drawn")
+    known = {"moment": _moment(user, row["moment"]), "paid": paid and (paid[0], paid[1])}
+    return Timer(**{**row, **known, "drawn": drawn and Drawn(*drawn)})
 
 
 def _moment(user: str, row: Mapping[str, Any]) -> Moment:

@@ -93,7 +93,7 @@ class Posterior:
 
     def deviations(self, rows: Doubles) -> Doubles:
         """Standard deviation of what each action is expected to earn (n, A), for rows (n, p)."""
-        width, root = rows.shape[1], self._root()
+        width, root = rows.shape[1], self.root()
         found = np.empty((len(rows), self.actions))
         for one in range(self.actions):
             found[:, one] = np.sqrt(((rows @ root[one * width : (one + 1) * width]) ** 2).sum(axis=1))
@@ -101,17 +101,17 @@ class Posterior:
 
     def apart(self, rows: Doubles, first: int, second: int) -> Doubles:
         """Standard deviation of the difference of two actions' expectations (n,)."""
-        width, root = rows.shape[1], self._root()
+        width, root = rows.shape[1], self.root()
         between = root[first * width : (first + 1) * width] - root[second * width : (second + 1) * width]
         return np.asarray(np.sqrt(((rows @ between) ** 2).sum(axis=1)))
 
     def draws(self, count: int, rng: np.random.Generator) -> Doubles:
         """Weights drawn from the posterior (count, A, p)."""
         normal = rng.normal(size=(count, self.moment.size))
-        found: Doubles = self._solution()[0] + normal @ self._root().T
+        found: Doubles = self._solution()[0] + normal @ self.root().T
         return np.asarray(found.reshape(count, *self.moment.shape))
 
-    def _root(self) -> Doubles:
+    def root(self) -> Doubles:
         """(Ap, Ap): the product with its transpose is the posterior's covariance."""
         return np.asarray(self._solution()[1] * np.sqrt(self.variance()), np.float64)
 

@@ -47,6 +47,7 @@ class Decisions:
     value: Doubles  # expected value of acting, money
     propensity: Doubles
     policy: Array  # its version
+    learned_version: Array  # '' where the arm is the shopper's
     told: Flags
     unsubscribed: Flags
     orders: Doubles
@@ -96,8 +97,8 @@ def by_holdout(decisions: Decisions) -> Assigned:
 
 
 def by_arm(decisions: Decisions, campaign: str) -> Assigned:
-    """Shoppers by the arms of the campaign's experiment; a decision without one counts for none."""
-    drawn = np.isin(decisions.reason, DRAWN) & (decisions.arm != "")
+    """Shoppers by the arms of the campaign's experiment; a decision without one, or whose arm is learnt, counts for none."""
+    drawn = np.isin(decisions.reason, DRAWN) & (decisions.arm != "") & (decisions.learned_version == "")
     rows = decisions[drawn & (decisions.campaign == campaign)]
     return _first(rows, rows.arm, rows.propensity)
 

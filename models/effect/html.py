@@ -59,6 +59,7 @@ def page(report: Report) -> str:
         *map(markup.note, report.notes),
         _glance(report, drawn),
         *(_comparison(one, drawn) for one in report.comparisons),
+        _learnt(report),
         _reasons(report),
         _spend(report, drawn),
         _method(),
@@ -177,6 +178,38 @@ def _comparison(one: Comparison, drawn: bool) -> str:
         f'<p class="dim">{escape(" ".join(filter(None, lines)))}</p>'
         f"{_alarm(one) if one.balance.alarm else ''}{markup.table(heads, rows)}{pictures}</section>"
     )
+
+
+def _learnt(report: Report) -> str:
+    if not report.learnt:
+        return ""
+    rows = []
+    for one in report.learnt:
+        between = "too few"
+        if one.interval is not None:
+            between = f"{_money(one.interval.low, True)}…{_money(one.interval.high, True)}"
+        cells = [
+            f"{one.moments:,}",
+            f"{one.chance:.0%}",
+            _money(one.value),
+            _money(one.control_value),
+            f"{_money(one.difference, True)}<small>{between}</small>",
+        ]
+        rows.append(markup.row(f"{one.campaign}: {one.arm} against {one.control}", cells))
+    heads = (
+        "",
+        "moments",
+        "drawn lately",
+        "margin per moment, always this arm",
+        "always the other",
+        "extra, 95 %",
+    )
+    about = (
+        '<p class="dim">These arms are dealt by moment, to those in which they are expected to do best: what came is weighed by '
+        "one over the chance that each had, as if every moment had been given the arm. What learning brings on top, by dealing "
+        "each to the right moments, is in the campaign's figures against the hold-out.</p>"
+    )
+    return f'<section id="learnt"><h2>Arms that are learnt</h2>{markup.table(heads, rows)}{about}</section>'
 
 
 def _reasons(report: Report) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from models.effect import balance as balances
-from models.effect.assigned import HELD, TREATED, Assigned, Past
+from models.effect.assigned import HELD, TREATED, Assigned, Decisions, Past
 from models.effect.balance import Balance
 from models.effect.difference import Effect, adjusted, difference, ratio, variance_cut
+from models.effect.margin import net
 from models.effect.sequential import LEAST, always
 from models.evaluation.bootstrap import Range
 from models.families.table import Doubles
@@ -132,16 +133,13 @@ class Comparison:
         }
 
 
-def outcomes(assigned: Assigned, margin_share: float) -> dict[str, Doubles]:
-    """Figures by shopper (N,). margin_share: of revenue, where an outcome tells no margin of its own; returns cost it, too."""
-    rows = assigned.rows
+def outcomes(rows: Decisions, margin_share: float) -> dict[str, Doubles]:
+    """Figures by decision (N,). margin_share: of revenue, where an outcome tells no margin of its own; returns cost it, too."""
     kept = rows.revenue - rows.returned
-    told = (
-        np.where(np.isnan(rows.margin), margin_share * rows.revenue, rows.margin)
-        - margin_share * rows.returned
-    )
     return {
-        "margin": told - rows.coupon_cost - rows.contact_cost,
+        "margin": net(
+            rows.revenue, rows.returned, rows.margin, rows.coupon_cost, rows.contact_cost, margin_share
+        ),
         "revenue": kept,
         "converted": (rows.orders > 0).astype(float),
         "orders": rows.orders,
@@ -207,7 +205,8 @@ def _compared(
     past: Past | None,
     days: float,
 ) -> Comparison:
-    found, rows = outcomes(assigned, margin_share), assigned.rows
+    rows = assigned.rows
+    found = outcomes(rows, margin_share)
     before = None if past is None else past.before(rows.user, rows.time, round(days * DAY_MS))
     figures = tuple(_figure(one, found, arm, before) for one in METRICS)
     return Comparison(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from models.effect.assigned import Decisions, Past, by_arm, by_holdout, control_arm
-from models.effect.judged import Comparison, against_arm, against_holdout
+from models.effect.judged import Comparison, against_arm, against_holdout, outcomes
+from models.effect.weighed import Weighed, weighed
 from models.evaluation.report import put
 from models.replay.source import Interval, SourceProblem, iso
 
@@ -39,7 +40,8 @@ class Spend:
 
 @dataclass(frozen=True)
 class Report:
-    """overall and campaigns: against the hold-out; arms: of experiments. reasons: decisions by campaign and reason."""
+    """overall and campaigns: against the hold-out; arms: of experiments; learnt: of those whose arms are. reasons: decisions by
+    campaign and reason."""
 
     interval: Interval
     decisions: int
@@ -49,6 +51,7 @@ class Report:
     reasons: Mapping[str, Mapping[str, int]]
     spend: Mapping[str, Spend]
     notes: tuple[str, ...] = ()
+    learnt: tuple[Weighed, ...] = ()
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -60,6 +63,7 @@ class Report:
             "to": iso(self.interval.stop),
             "decisions": self.decisions,
             "comparisons": {one.name: one.to_json() for one in self.comparisons},
+            "learnt_arms": [one.to_json() for one in self.learnt],
             "reasons": {name: dict(found) for name, found in self.reasons.items()},
             "spend": {name: vars(one) | {"spent": one.spent} for name, one in self.spend.items()},
             "notes": list(self.notes),
@@ -103,13 +107,15 @@ def judge(
         notes.append(
             "Nobody was held out, or nobody's window is over: nothing can be said of what it all brought."
         )
-    campaigns, arms = [], []
+    campaigns, arms, learnt = [], [], list[Weighed]()
+    margin = outcomes(decisions, share)["margin"]
     for name in names:
         found = against_holdout(
             by_holdout(decisions[decisions.campaign == name]), name, name, share, past, days
         )
         if found is not None and len(names) > 1:
             campaigns.append(found)
+        learnt += weighed(decisions, margin, name)
         drawn = by_arm(decisions, name)
         control = control_arm(drawn)
         others = sorted({str(arm) for arm in drawn.group} - {control}) if control else []
@@ -120,7 +126,15 @@ def judge(
         for name in names
     }
     return Report(
-        interval, len(decisions), overall, tuple(campaigns), tuple(arms), reasons, spent or {}, tuple(notes)
+        interval,
+        len(decisions),
+        overall,
+        tuple(campaigns),
+        tuple(arms),
+        reasons,
+        spent or {},
+        tuple(notes),
+        tuple(learnt),
     )
 
 

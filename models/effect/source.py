@@ -29,7 +29,8 @@ DECIDED = [
     "propensity",
     "policy_version",
 ]
-DECIDED += ["cost"]
+DECIDED += ["cost", "learned_version"]
+LATELY = {"learned_version": ""}  # columns that decisions of earlier days lack, and what they stand for
 CAME = ["decision_id", "revision", "unsubscribed", "own_coupon_cost", *AMOUNTS]
 BOUGHT = ["user_id", "event_type", "event_time", "price"]
 
@@ -105,7 +106,7 @@ def _table(
     parts: Iterator[pa.Table] = (
         retained.read_topic(settings, topic, schema, f"effect-{uuid.uuid4().hex[:8]}")
         if topics
-        else archive.read(settings, kind, interval, columns)
+        else archive.read(settings, kind, interval, columns, LATELY)
     )
     some = [part.select(columns) for part in parts]
     if only:
@@ -146,6 +147,7 @@ def _joined(decided: pa.Table, came: pa.Table) -> Read:
         value=decided["value"].to_numpy(),
         propensity=decided["propensity"].to_numpy(),
         policy=_texts(decided["policy_version"]),
+        learned_version=_texts(decided["learned_version"]),
         told=told,
         unsubscribed=column("unsubscribed") > 0,
         **{name: column(name) for name in AMOUNTS},

@@ -6,7 +6,7 @@ that of one row group at a time.
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,20 +32,24 @@ def read_events(settings: Settings, interval: Interval) -> Iterator[Batch]:
 
 def read_file(fs: Any, path: str) -> Iterator[Batch]:
     """Events of one file."""
-    for table in _read(fs, path, None):
+    for table in _read(fs, path, None, {}):
         (rows,) = table.to_batches()
         partition, offset, timestamp = (rows.column(name).to_numpy() for name in LOG)
         yield Batch(rows.drop_columns(list(LOG)), partition, offset, timestamp)
 
 
 def read(
-    settings: Settings, kind: str, interval: Interval, columns: list[str] | None = None
+    settings: Settings,
+    kind: str,
+    interval: Interval,
+    columns: list[str] | None = None,
+    lately: Mapping[str, str] | None = None,
 ) -> Iterator[pa.Table]:
     """Tables in the order of the log; kind is events, predictions, shadow_predictions, decisions or outcomes. Days as for
-    `read_events`."""
+    `read_events`. lately: texts that stand for columns which files of earlier versions lack."""
     fs, found = files(settings, kind, interval)
     for path in found:
-        yield from _read(fs, path, columns)
+        yield from _read(fs, path, columns, lately or {})
 
 
 def files(settings: Settings, kind: str, interval: Interval) -> tuple[Any, list[str]]:
@@ -103,15 +107,21 @@ def _files(fs: Any, folder: str) -> list[str]:
     return [path for _, _, path in sorted(found)]
 
 
-def _read(fs: Any, path: str, columns: list[str] | None) -> Iterator[pa.Table]:
+def _read(fs: Any, path: str, columns: list[str] | None, lately: Mapping[str, str]) -> Iterator[pa.Table]:
     with _worded(path), fs.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
-        missing = sorted(set(columns or LOG) - set(parquet.schema_arrow.names))
+        there = set(parquet.schema_arrow.names)
+        missing = sorted(set(columns or LOG) - there - lately.keys())
         if missing:
             raise SourceProblem(
                 f"archive file {path}: columns {', '.join(missing)} are missing; was it written by intentflow?"
             )
-        for batch in parquet.iter_batches(_ROWS, columns=columns, use_threads=False):
-            yield pa.Table.from_batches([batch])
+        added = {name: text for name, text in lately.items() if name in (columns or ()) and name not in there}
+        wanted = None if columns is None else [name for name in columns if name not in added]
+        for batch in parquet.iter_batches(_ROWS, columns=wanted, use_threads=False):
+            table = pa.Table.from_batches([batch])
+            for name, text in added.items():
+                table = table.append_column(name, pa.repeat(pa.scalar(text), len(table)))
+            yield table
 
 
 def _count(fs: Any, path: str) -> int:

@@ -20,6 +20,7 @@ VERBS = {
     "worker": "Score events and decide: the live path.",
     "archive": "Write events, predictions and decisions to Parquet.",
     "outcomes": "Join decisions with what shoppers then did.",
+    "learn": "Learn from outcomes which arm of a campaign earns most when.",
     "effect": "Tell what campaigns brought, against who was held out.",
     "replay": "Build training sets, train, evaluate, release, backfill.",
     "models": "List releases, promote, challenge, compare, watch, go back.",

@@ -72,6 +72,14 @@ def effect(
         typer.echo(
             f"{one.title}: {margin.best.value:+.3f} margin per shopper{between}, {margin.verdict}{alarm}"
         )
+    for arm in made.learnt:
+        ends = (
+            f" ({arm.interval.low:+.3f} … {arm.interval.high:+.3f})" if arm.interval else ", too few to tell"
+        )
+        typer.echo(
+            f"{arm.campaign}, learnt: arm {arm.arm} always, against {arm.control} always: {arm.difference:+.3f} margin per "
+            f"moment{ends}; drawn lately {arm.chance:.0%}"
+        )
     for note in made.notes:
         typer.echo(note)
     typer.echo(f"report {page}, its figures in {report.DATA} beside it")

@@ -16,17 +16,21 @@ from rich.table import Table
 from models.ope.log import LEAST_ESS
 from models.replay import archive
 from models.replay.source import Interval
+from schemas.kafka import BrokerAway
 from schemas.settings import Settings
+from schemas.topics import TopicProblem
 from streams.cli.contents import moment as shown
 from streams.cli.log import Log
-from streams.cli.policies import published
+from streams.cli.policies import learnt, published
 from streams.cli.times import milliseconds, moment
+from streams.learning.state import Learnt
 from streams.policy import Policy
 from streams.policy_document import PolicyProblem, load, parse
 from streams.whatif.changes import Change
 from streams.whatif.earned import HEADLINE, Earned
 from streams.whatif.evaluation import Evaluation
 from streams.whatif.evaluation import evaluate as judged
+from streams.whatif.learnt import learns
 from streams.whatif.rounds import Margin
 
 DAY_MS = 86_400_000
@@ -86,7 +90,7 @@ def evaluate(
     new = load(file)
     old, told = _in_force(settings, interval, against)
     margin = Margin(round(window_days * DAY_MS), margin_share)
-    found = judged(settings, old, new, interval, margin, least_ess)
+    found = judged(settings, old, new, interval, margin, least_ess, _learnt(settings, old, new))
     if out is not None:
         _write(out, found.changes)
     if as_json:
@@ -123,9 +127,20 @@ def _in_force(settings: Settings, interval: Interval, against: str | None) -> tu
     return parse(row["document"], f"policy {version}"), f"version {version}{more}"
 
 
+def _learnt(settings: Settings, *policies: Policy) -> dict[str, Learnt]:
+    """What was learnt up to now of their campaigns, where one learns and Kafka is there to ask."""
+    if not any(learns(campaign) for policy in policies for campaign in policy.campaigns):
+        return {}
+    try:
+        with Log(settings) as log:
+            return learnt(log, settings)
+    except (BrokerAway, TopicProblem):
+        return {}
+
+
 def _tell(console: Console, found: Evaluation) -> None:
     console.print("\n[bold]What it would have done[/]")
-    for note in found.past.notes:
+    for note in (*found.learnt, *found.past.notes):
         console.print(f"mind: {note}", markup=False)
     if found.shared:
         console.print(

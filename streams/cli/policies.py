@@ -13,6 +13,7 @@ from schemas.settings import Settings
 from schemas.topics import TopicProblem
 from streams.cli.contents import Contents
 from streams.cli.log import Log
+from streams.learning.state import Learnt
 from streams.policy import Policy
 from streams.policy_document import PolicyProblem, parse
 
@@ -44,6 +45,17 @@ def history(log: Log, settings: Settings) -> list[dict[str, Any]]:
             if content.row is not None:
                 found.setdefault((content.row["published_at"], content.row["version"]), content.row)
     return sorted(found.values(), key=lambda row: -row["published_at"])
+
+
+def learnt(log: Log, settings: Settings) -> dict[str, Learnt]:
+    """What was learnt of the arms of campaigns of the policy that workers follow, as it was published last."""
+    contents, found = Contents(settings, "bandits"), dict[bytes | None, dict[str, Any] | None]()
+    for record in log.newest(contents.topic, 0):
+        if record.key not in found:
+            (content,) = contents.decode([record])
+            found[record.key] = content.row
+    states = [Learnt.of(row) for row in found.values() if row and row["policy"] == settings.policy_name]
+    return {state.campaign: state for state in states}
 
 
 def publish(settings: Settings, document: str) -> Policy:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streams.cli.contents import moment, value
+from streams.learning.dealing import SHARES
 from streams.policy import Campaign, Policy
 
 Row = dict[str, Any]
@@ -94,7 +95,14 @@ def decision(
         f"      value {row['value']:.2f} after cost {row['cost']:.2f}, propensity {row['propensity']:.2f}, policy "
         f"{row['policy_version']}, decided {moment(row['decided_at'])}"
     )
-    return "\n".join([*lines, *_sent(intervention)])
+    return "\n".join([*lines, *_dealt(row), *_sent(intervention)])
+
+
+def _dealt(row: Row) -> list[str]:
+    """By what the arm of the moment was drawn, where arms are learnt."""
+    version = row.get("learned_version", "")
+    by = "the policy's shares" if version == SHARES else f"what was learnt, version {version}"
+    return [f"      arm {row['arm']}, drawn for this event by {by}"] if version else []
 
 
 def _campaign(policy: Policy | None, name: str) -> Campaign | None:

@@ -1,10 +1,10 @@
-"""An experiment within a campaign: arms that differ in what is offered, one of them perhaps nothing."""
+"""An experiment within a campaign: arms that differ in what is offered, one of them perhaps nothing; dealt or learnt."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from streams.policy.section import Section
+from streams.policy.section import Section, Share
 
 
 class Arm(Section):
@@ -24,13 +24,39 @@ class Arm(Section):
         return self
 
 
+class Learning(Section):
+    """The arm of each moment by what the arms earned in moments like it; `intentflow learn` learns it."""
+
+    floor: float = Field(
+        gt=0,
+        le=100,
+        description="Part of the moments dealt evenly among the arms whatever was learnt, per cent; without any, nothing "
+        "new would be learnt and nothing could be evaluated.",
+    )
+    margin_share: Share = Field(
+        description="Margin as a share of revenue, where purchases tell none; what returns cost."
+    )
+    method: Literal["thompson", "linucb", "greedy"] = Field(
+        default="thompson",
+        description="thompson: an arm as often as it may be the best; linucb: the most promising; greedy: the best so far.",
+    )
+    least_outcomes: int = Field(
+        default=100, ge=1, description="Outcomes to be learnt before the shares of the arms give way."
+    )
+
+
 class Experiment(Section):
-    """Shares of a campaign's shoppers who get different things, always the same for one shopper."""
+    """Parts of a campaign's shoppers who get different things, always the same for one shopper; or, learning, of its
+    moments."""
 
     salt: str = Field(
-        min_length=1, description="Text hashed with the user id; another salt deals the shoppers out anew."
+        min_length=1,
+        description="Text hashed with the user id, when learning with the event id; another salt deals anew.",
     )
     arms: list[Arm] = Field(min_length=2, description="Their shares add up to 100 %.")
+    learning: Learning | None = Field(
+        default=None, description="The shares hold until enough was learnt; null: always."
+    )
 
     @field_validator("arms")
     @classmethod

@@ -41,6 +41,7 @@ class Sim(Stage):
                 "INTENTFLOW_START_FROM": "latest",  # history builds state only
                 "INTENTFLOW_EVENT_MAX_AGE_DAYS": "36500",  # the shop has a clock of its own
                 "INTENTFLOW_TIMER_CLOCK": "events",
+                "INTENTFLOW_LEARN_INTERVAL_S": "2",  # its day has some 70 s
             },
         )
         self._fast = fast
@@ -58,8 +59,10 @@ class Sim(Stage):
                 self._console.print(f"  {voice.sent:,} events", style="dim")
                 self._train()
                 self._start_worker()
+                self._start_learning()
                 view = self._day(voice)
-            self._children.stop("worker")
+            for name in ("learn", "outcomes", "worker"):
+                self._children.stop(name)
             page = self._effect()
         self._truth(voice, view)
         self._console.print(
@@ -85,6 +88,11 @@ class Sim(Stage):
         self._say("Worker: state from history, then live", "intentflow worker")
         super()._start_worker()
 
+    def _start_learning(self) -> None:
+        self._say("What comes of it is learnt from meanwhile", "intentflow outcomes; intentflow learn")
+        for name in ("outcomes", "learn"):
+            self._children.start(name, [sys.executable, "-m", "streams.cli", name])
+
     def _day(self, voice: Voice) -> View:
         pace = DAY_S / 5 if self._fast else DAY_S
         self._say(
@@ -95,7 +103,8 @@ class Sim(Stage):
         with Live(view, console=self._console, refresh_per_second=4) as live:
 
             def tell(now: int) -> None:
-                self._children.check("worker")
+                for name in ("worker", "outcomes", "learn"):
+                    self._children.check(name)
                 moment = datetime.fromtimestamp(now / 1000, UTC)
                 view.note = f"{moment:%a %H:%M} on the site; shown {sum(voice.shown.values()):,}"
                 view.refresh()
@@ -121,6 +130,7 @@ class Sim(Stage):
             "Outcomes, and the effect report", "intentflow outcomes --until-end --close; intentflow effect"
         )
         self._intentflow("outcomes", "--until-end", "--close")
+        self._intentflow("learn", "--until-end")
         self._intentflow("archive", "--until-end")
         span = ["--from", day(HISTORY), "--to", day(HISTORY + 1), "--before", str(HISTORY)]
         policy = ["--policy", str(DEPLOY / "sim.policy.yaml"), "-o", str(FOLDER / "effect")]

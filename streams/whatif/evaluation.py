@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.ope.log import LEAST_ESS
 from models.replay.source import Interval, SourceProblem
 from schemas.settings import Settings
+from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 from streams.whatif.changes import Change, agreement, changes, counted
 from streams.whatif.earned import Earned, Total, earned, together
+from streams.whatif.learnt import learns, notes
 from streams.whatif.past import Past, read
 from streams.whatif.replayed import rehearse, replay
 from streams.whatif.rounds import Margin, rounds
@@ -20,7 +23,8 @@ from streams.whatif.rounds import Margin, rounds
 @dataclass(frozen=True)
 class Evaluation:
     """old, new: the policies. before, after: decisions by campaign and reason. shared, same: decisions that the log has of
-    the old policy, and those that the replay gave the same reason. shoppers: all of the past.
+    the old policy, and those that the replay gave the same reason. shoppers: all of the past. learnt: by what arms that
+    are learnt were dealt, in words.
     """
 
     old: Policy
@@ -34,6 +38,7 @@ class Evaluation:
     same: int
     earned: list[Earned]
     together: Total
+    learnt: list[str]
 
     @property
     def shoppers(self) -> int:
@@ -59,6 +64,7 @@ class Evaluation:
             "earned": [_earned_json(one) for one in self.earned],
             "together": self.together.to_json(),
             "notes": self.past.notes,
+            "learnt": self.learnt,
         }
 
 
@@ -69,20 +75,26 @@ def evaluate(
     interval: Interval,
     margin: Margin,
     least_ess: float = LEAST_ESS,
+    learnt: Mapping[str, Learnt] | None = None,
 ) -> Evaluation:
-    """Reads the archive, replays both policies. Raises SourceProblem, and ValueError for scores that are not there."""
+    """Reads the archive, replays both policies. learnt: by campaign, what arms that are learnt are dealt by.
+
+    Raises SourceProblem, and ValueError for scores that are not there.
+    """
     past = read(settings, interval, _heard([*old.campaigns, *new.campaigns]), margin.window_ms)
     if not len(past):
         raise SourceProblem(
             f"no event in {interval} that a campaign of either policy is triggered by has a prediction: choose another "
             "interval, or archive the predictions too (`intentflow archive --until-end`)"
         )
-    before, after = replay(past, old, settings), replay(past, new, settings)
+    before, after = replay(past, old, settings, learnt), replay(past, new, settings, learnt)
     rehearsed = rehearse(past, old, settings), rehearse(past, new, settings)
     shoppers = len(past.sequences.users)
     known = [one.id for one in old.campaigns]
     found = [
-        earned(rounds(past, old, new, rehearsed, margin, one), old, shoppers, least_ess)
+        Earned(one.id, None, _changing(one.id))
+        if learns(one)
+        else earned(rounds(past, old, new, rehearsed, margin, one, learnt), old, shoppers, least_ess)
         for one in old.campaigns
     ]
     found += [Earned(one.id, None, _unknown(one.id)) for one in new.campaigns if one.id not in known]
@@ -97,6 +109,7 @@ def evaluate(
         *agreement(before, past.decided, old.version),
         found,
         together(found, shoppers),
+        [*dict.fromkeys(notes(old, learnt or {}) + notes(new, learnt or {}))],
     )
 
 
@@ -112,6 +125,13 @@ def _unknown(campaign: str) -> str:
     return (
         f"the policy in force had no {campaign}, so nobody has tried it: publish it with a hold-out, and ask again when its "
         "windows have closed"
+    )
+
+
+def _changing(campaign: str) -> str:
+    return (
+        f"the arms of {campaign} were learnt, with chances that changed from moment to moment: `intentflow effect` weighs what "
+        "came by them"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 from schemas.codec import Codec
@@ -12,20 +13,26 @@ from streams.choosing import Deciding
 from streams.compiled import CompiledPolicy
 from streams.contacts import ContactBook
 from streams.decide import Decision, decide, ring
+from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 from streams.timers import Timers
 from streams.whatif.past import Past
 
 
-def replay(past: Past, policy: Policy, settings: Settings) -> list[Decision]:
+def replay(
+    past: Past, policy: Policy, settings: Settings, learnt: Mapping[str, Learnt] | None = None
+) -> list[Decision]:
     """What the policy decides for every candidate, as if it had been in force from the interval's begin on.
 
+    learnt: what the arms of its campaigns are dealt by, where they are learnt; as it is now, not as it was then.
     What had really been sent before is counted by caps and cooldowns; from then on only what this policy sends is.
     Budgets begin unspent, each partition with its share. What shoppers did stays what they did; what waits for a time
     within the interval rings. Raises ValueError when the policy names a score that a release of then lacked.
     """
     compiled = {
-        name: CompiledPolicy(policy, scored.tasks) for name, scored in past.scored.items() if scored.tasks
+        name: CompiledPolicy(policy, scored.tasks, None, learnt)
+        for name, scored in past.scored.items()
+        if scored.tasks
     }
     decisions: list[Decision] = []
     batches = past.batches(policy.max_age_minutes is not None)

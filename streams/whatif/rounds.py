@@ -10,7 +10,7 @@ there was one. Shop's currency.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,9 @@ from models.replay.dataset import PURCHASE, Sequences
 from streams.compiled import CompiledPolicy
 from streams.decide import Decision
 from streams.ids import decision_id
+from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
+from streams.whatif.learnt import dealt, learns
 from streams.whatif.past import Past
 
 NOTHING = "nothing"
@@ -93,8 +95,12 @@ def rounds(
     rehearsed: tuple[list[Decision], list[Decision]],
     margin: Margin,
     campaign: Campaign,
+    learnt: Mapping[str, Learnt] | None = None,
 ) -> Rounds:
-    """Of one campaign of the policy in force; rehearsed: the moments of the old and of the new policy."""
+    """Of one campaign of the policy in force; rehearsed: the moments of the old and of the new policy.
+
+    learnt: what the new policy deals its arms by, where they are learnt.
+    """
     first, second = (
         {one.event_id: one for one in side if one.campaign == campaign.id and one.reason == "emitted"}
         for side in rehearsed
@@ -104,6 +110,14 @@ def rounds(
     labels = [NOTHING, *offers, *(offer for offer in wanted if offer not in offers)]
     usual, changed = (_chances(labels, mine, policy) for mine, policy in ((offers, old), (wanted, new)))
     nothing = _chances(labels, {}, old)
+    later = next((one for one in new.campaigns if one.id == campaign.id and learns(one)), None)
+    deal = None if later is None else dealt(new, later.id, learnt or {})
+
+    def then(moment: Decision) -> Doubles:
+        if moment.event_id not in second:
+            return nothing
+        return changed if deal is None else _chances(labels, _offers(new, campaign.id, deal(moment)), new)
+
     users = {user: at for at, user in enumerate(past.sequences.users.to_pylist())}
     kept, actions, open_, strange = [], [], 0, 0
     for moment in first.values():
@@ -128,9 +142,7 @@ def rounds(
         reward=margin.of(past.sequences, campaign, shopper, time) - cost * (action > 0),
         propensity=before[np.arange(len(kept)), action],
         before=before,
-        after=np.array([changed if one.event_id in second else nothing for one in kept]).reshape(
-            -1, len(labels)
-        ),
+        after=np.array([then(one) for one in kept]).reshape(-1, len(labels)),
         context=_context(kept),
         open=open_,
         strange=strange,
@@ -139,15 +151,19 @@ def rounds(
     )
 
 
-def _offers(policy: Policy, campaign: str) -> dict[str, float]:
-    """Share of the shoppers by what a campaign of the policy offers them, as words; arms that get nothing left out."""
+def _offers(policy: Policy, campaign: str, chances: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Share of the shoppers by what a campaign of the policy offers them, as words; arms that get nothing left out.
+
+    chances: of the arms in a moment, for their shares.
+    """
     found: dict[str, float] = {}
     for one in policy.campaigns:
         if one.id == campaign:
             for variant in CompiledPolicy(policy, _scores(policy)).variants[campaign]:
                 if not variant.nothing:
                     label = offer(variant.campaign)
-                    found[label] = found.get(label, 0.0) + variant.propensity
+                    share = variant.propensity if chances is None else chances[variant.arm]
+                    found[label] = found.get(label, 0.0) + share
     return found
 
 

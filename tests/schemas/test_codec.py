@@ -406,6 +406,7 @@ def _decision() -> dict[str, Any]:
         "time_zone",
         "why",
         "history_digest",
+        "learned_version",
     )
     numbers = ("propensity", "score", "threshold", "value", "cost", "attribution_hours", "coupon_value")
     return (

@@ -51,7 +51,7 @@ def test_the_catalogue_has_every_topic_once() -> None:
 
 def test_whatever_concerns_a_shopper_has_the_same_number_of_partitions() -> None:
     single = {spec.name for spec in topics.catalogue(SETTINGS) if spec.partitions != 8}
-    assert single == {"shop-model-releases", "shop-model-drift", "shop-policies"}
+    assert single == {"shop-model-releases", "shop-model-drift", "shop-policies", "shop-bandits"}
     assert {spec.partitions for spec in topics.catalogue(SETTINGS)} == {1, 8}
 
 
@@ -61,6 +61,7 @@ def test_state_and_settings_topics_are_compacted_and_the_logs_are_not() -> None:
         "shop-model-releases",
         "shop-model-drift",
         "shop-policies",
+        "shop-bandits",
         "shop-sequences-changelog",
         "shop-contacts-changelog",
         "shop-outcomes-changelog",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import Codec
-from schemas.registry import FileRegistry
-from streams.attribution import Attribution
+from schemas.registry import FileRegistry, snapshot
+from streams.attribution import Attribution, _digest
 from streams.attribution_rows import dead, shopper_of, shopper_row
-from streams.claims import Deed, Kept
+from streams.claims import LEARNT_FROM, Deed, Kept
+from streams.ids import decision_id
 
 HOUR = 3_600_000
 LATE = 10 * HOUR
@@ -36,6 +40,7 @@ def decision(
         "intervention_id": f"i-{name}",
         "attribution_hours": hours,
         "coupon_value": 2.0,
+        "learned_version": "",
     }
     return row | changes
 
@@ -262,13 +267,15 @@ def fed(
         for row in rows:
             before = last.get(row["decision_id"])
             assert row["revision"] == (1 if before is None else before["revision"] + 1)
+            assert row["first_complete"] == (before is None)  # for each decision once, also after restarts
             last[row["decision_id"]] = row
         for user, shopper in found.changes().items():
             kept[user] = CODEC.encode_rows([shopper_row(user, shopper)])[0]
     found.refuse(list(found.unresolved))
     for row in found.advance(60 * HOUR + 24 * HOUR + 1):
         last[row["decision_id"]] = row
-    return {name: {key: row[key] for key in row if key != "revision"} for name, row in last.items()}
+    told_how = ("revision", "first_complete")
+    return {name: {key: row[key] for key in row if key not in told_how} for name, row in last.items()}
 
 
 @given(st.data())
@@ -285,3 +292,77 @@ def test_any_order_and_batching_of_the_inputs_gives_the_same_outcomes(data: st.D
     )
     assert shuffled == at_once
     assert set(at_once) == {row["decision_id"] for row in decisions if row["reason"] != "bot"}
+
+
+def drawn(**changes: Any) -> dict[str, Any]:
+    """A decision whose arm was drawn by what was learnt."""
+    told = {"learned_version": "abc", "arm": "three", "propensity": 0.25, "event_id": "e1"}
+    told |= {"scores": {"buy_3d": 0.25, "buy_7d": 0.5}, "policy_version": "v7", "time_zone": "Europe/Rome"}
+    return decision(decision_id("e1", "c")) | told | changes
+
+
+def test_an_outcome_of_a_drawn_arm_tells_what_is_learnt_from_once_and_after_a_restart() -> None:
+    found = join()
+    found.decide([drawn()])
+    (user, shopper), *_ = found.changes().items()
+    found = join()
+    found.restore(user, shopper_of(CODEC.decode_rows(CODEC.encode_rows([shopper_row(user, shopper)]))[0]))
+    (row,) = found.close()
+    assert not row["first_complete"]
+    assert (row["revision"], row["complete"]) == (1, False)
+    (row,) = found.advance(25 * HOUR)
+    assert (row["first_complete"], row["revision"], row["complete"]) == (True, 2, True)
+    assert row["scores"] == {"buy_3d": 0.25, "buy_7d": 0.5}
+    assert (row["propensity"], row["policy_version"], row["time_zone"]) == (0.25, "v7", "Europe/Rome")
+    found.do("ann", bought("p1", 5))
+    (row,) = found.advance(26 * HOUR)
+    assert (row["first_complete"], row["revision"], row["revenue"]) == (False, 3, 10.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learned_version": ""},  # the shopper's arm
+        {"reason": "holdout"},
+        {"reason": "outranked"},
+        {"decision_id": decision_id("e1", "c@7200000")},  # the second one of a message that waited
+    ],
+)
+def test_nothing_is_told_to_learn_from_where_no_arm_was_drawn(changes: dict[str, Any]) -> None:
+    found = join()
+    found.decide([drawn(**changes)])
+    (row,) = found.close()
+    assert (row["scores"], row["policy_version"]) == ({}, "")
+
+
+def test_a_shopper_kept_by_an_earlier_version_is_told_again_only_when_something_changes() -> None:
+    """Its digest is of an outcome without what is told to learn from."""
+    found = join()
+    found.decide([decision()])
+    found.advance(25 * HOUR)
+    (user, shopper), *_ = found.changes().items()
+    row = shopper_row(user, shopper)
+    for claim in row["claims"]:
+        for name in LEARNT_FROM:
+            del claim[name]
+    old = io.BytesIO(b"\0" + (14).to_bytes(4, "big"))
+    old.seek(0, io.SEEK_END)
+    fastavro.schemaless_writer(old, json.loads(snapshot("attribution", 1).read_text()), row)
+    found = join()
+    found.restore(user, shopper_of(CODEC.decode_rows([old.getvalue()])[0]))
+    assert found.advance(26 * HOUR) == []
+    found.do("ann", bought("p1", 5))
+    (told,) = found.advance(27 * HOUR)
+    assert (told["revision"], told["first_complete"], told["scores"]) == (2, False, {})
+
+
+def test_the_digest_is_that_of_earlier_versions() -> None:
+    found = join()
+    found.decide([decision()])
+    (row,) = found.advance(25 * HOUR)
+    before = {
+        name: one for name, one in row.items() if name not in ("revision", "first_complete", *LEARNT_FROM)
+    }
+    (shopper,) = found.changes().values()
+    assert [claim.told for claim in shopper.claims.values()] == [_digest(before)]
+    assert _digest(before) == "ec76fd76e256e939"  # as told before there was anything to learn from

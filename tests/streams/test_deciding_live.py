@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.effect.assigned import NOT_ASSIGNED
+from schemas.codec import Codec
+from schemas.registry import FileRegistry
 from streams.attribution import Attribution
 from streams.claims import Deed
 from streams.compiled import CompiledPolicy
+from streams.learning.dealing import SHARES
+from streams.learning.learner import Learner
+from streams.learning.policies import Policies
+from streams.learning.state import Learnt
 from tests.streams.decide_cases import compiled, document
 from tests.streams.live import CODECS, START, Partition, event, records, release
 
@@ -77,6 +83,49 @@ def test_a_decision_tells_its_window_and_what_its_coupon_is_worth(tmp_path: Path
     told = {row["decision_id"]: row for row in found.advance(START + 48 * 3_600_000)}
     assert set(told) == {row["decision_id"] for row in rows if row["reason"] not in NOT_ASSIGNED}
     assert sum(row["revenue"] for row in told.values()) == 5.0
+
+
+def test_what_a_worker_decided_is_learnt_and_the_next_decisions_are_drawn_by_it(
+    tmp_path: Path, uri: str
+) -> None:
+    """The whole loop but for Kafka: decisions, outcomes and the state go through their codecs. Only three pays."""
+    arms = [
+        {"name": "none", "share": 50, "nothing": True},
+        {"name": "three", "share": 50, "payload": {"value": 3.0}},
+    ]
+    how = {"floor": 10, "margin_share": 1.0, "least_outcomes": 20, "method": "greedy"}
+    experiment = {"salt": "s", "arms": arms, "learning": how}
+    chosen = policy(attribution_hours=1, experiment=experiment)
+    partition = Partition(tmp_path, uri, policy=chosen)
+    partition.process(records([click(user, user) for user in range(60)]))
+    first, found = decisions(partition), Attribution(0, 0)
+    assert {row["learned_version"] for row in first} == {SHARES}
+    found.decide(first)
+    for row in first:
+        if row["arm"] == "three":
+            found.do(row["user_id"], Deed(f"p-{row['event_id']}", "purchase", row["event_time"] + 1, 20.0))
+    outcome = Codec(FileRegistry(), "outcome")
+    told = outcome.decode_rows(outcome.encode_rows(found.advance(START + 48 * 3_600_000)))
+
+    published = Policies()
+    published.follow([chosen.policy.row(0)], chosen.policy.row(0))
+    learner = Learner(published)
+    learner.learn(told)
+    assert learner.counts == {"learnt": 60}
+    (state,) = learner.changed()
+    partition.policy = CompiledPolicy(
+        chosen.policy, chosen.tasks, None, {"winback": Learnt.of(state.row("default", 0))}
+    )
+    partition.passing.use(partition.model, partition.policy)
+    assert partition.policy.misfits == {}
+    partition.process(records([click(user, 100 + user) for user in range(60)], 60))
+    later = decisions(partition)[60:]
+    assert {row["learned_version"] for row in later} == {state.version}
+    assert all(row["propensity"] == pytest.approx(0.95 if row["arm"] == "three" else 0.05) for row in later)
+    assert sum(row["arm"] == "three" for row in later) >= 50
+    before = [(row["event_id"], row["arm"], row["propensity"]) for row in later]
+    partition.crash()  # what was decided stands
+    assert [(row["event_id"], row["arm"], row["propensity"]) for row in decisions(partition)[60:]] == before
 
 
 def test_row_3_a_zone_told_by_any_event_is_kept_through_a_crash(tmp_path: Path, uri: str) -> None:

@@ -15,10 +15,14 @@ from schemas.registry import FileRegistry
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.following import Following
+from streams.learning.dealing import SHARES
+from streams.policy import Policy
 from tests.models.releases import written
 from tests.streams.decide_cases import document
+from tests.streams.learning.cases import ARMS, learning, preferring
 
 POLICY = Codec(FileRegistry(), "policy")
+BANDIT = Codec(FileRegistry(), "bandit")
 RELEASE = Codec(FileRegistry(), "model_release")
 GOOD, BETTER = (yaml.safe_dump(document(time_zone=zone)) for zone in ("UTC", "Asia/Tokyo"))
 BAD = "name: default\nholdout: nobody\n"
@@ -126,3 +130,51 @@ def test_the_catalogue_is_read_at_start_and_when_it_changes(
     found._look_at_catalogue()
     assert [*found.policy.catalogue.items] == ["a"], "the last good one stays"
     assert "there twice" in found.problem
+
+
+def learnt(found: Following, settings: Settings, *records: tuple[str, bytes | None]) -> None:
+    """It reads these records of `bandits`."""
+    latest = {name.encode(): value for name, value in records}
+    asyncio.run(found._take(Topics(settings).bandits, latest))
+
+
+def state_of(policy: Policy, tasks: tuple[str, ...]) -> dict[str, Any]:
+    """A record's row: five is far better."""
+    return preferring(policy, "five", tasks=tasks).row("default", 7)
+
+
+def drawn(found: Following) -> dict[str, str]:
+    """Which learnt version the arms of moments are drawn by."""
+    assert found.policy is not None
+    return found.policy.learnt
+
+
+def test_what_was_learnt_is_followed_and_what_cannot_be_used_is_named(
+    settings: Settings, made: Release
+) -> None:
+    policy, other = (
+        learning(),
+        learning([*ARMS[:2], {"name": "five", "share": 20, "payload": {"value": 6.0}}]),
+    )
+    found = following(settings, made, {b"default": record(policy.to_yaml())})
+    assert drawn(found) == {"winback": SHARES}
+    assert found.policy is not None
+    row = state_of(policy, found.policy.tasks)
+    (good,) = BANDIT.encode_rows([row])
+    learnt(found, settings, ("default/winback", good), ("other/winback", b"of another policy"))
+    assert (drawn(found), found.refused) == ({"winback": row["version"]}, 0)
+
+    (broken,) = BANDIT.encode_rows([row | {"state": "{}"}])
+    for nonsense in (b"nonsense", broken):
+        learnt(found, settings, ("default/winback", nonsense))
+    assert (drawn(found), found.refused) == ({"winback": row["version"]}, 2)
+    assert "default/winback" in found.problem
+
+    asyncio.run(found._take(Topics(settings).policies, {b"default": record(other.to_yaml())}))
+    assert (drawn(found), found.refused) == ({"winback": SHARES}, 3)
+    assert found.problem == "winback: what was learnt is of other arms, payloads or attribution_hours"
+    asyncio.run(found._take(Topics(settings).policies, {b"default": record(policy.to_yaml())}))
+    assert (drawn(found), found.refused) == ({"winback": row["version"]}, 3)
+
+    learnt(found, settings, ("default/winback", None))
+    assert drawn(found) == {"winback": SHARES}

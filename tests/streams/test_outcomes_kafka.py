@@ -53,7 +53,7 @@ def made(seed: int = 0) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def told(site: Any) -> dict[str, dict[str, Any]]:
     return {
-        name: {key: value for key, value in row.items() if key != "revision"}
+        name: {key: value for key, value in row.items() if key not in ("revision", "first_complete")}
         for name, row in last_words(site).items()
     }
 

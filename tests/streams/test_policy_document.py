@@ -35,6 +35,11 @@ def _arms(first: float, second: float, **payload: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _learning(**changes: Any) -> Change:
+    how = {"floor": 5, "margin_share": 0.3} | changes
+    return _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 50), "learning": how})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -155,6 +160,14 @@ def _arms(first: float, second: float, **payload: Any) -> list[dict[str, Any]]:
             _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 50, valeu=5.0)}),
             "arm 'b': payload.valeu: 5.0: extra inputs are not permitted",
         ),
+        (_learning(floor=0), "learning.floor: 0: input should be greater than 0"),
+        (_learning(floor=150), "learning.floor: 150: input should be less than or equal to 100"),
+        (
+            _learning(method="guess"),
+            "learning.method: 'guess': input should be 'thompson', 'linucb' or 'greedy'",
+        ),
+        (_learning(margin_share=None), "campaigns[0].experiment.learning.margin_share: "),
+        (_learning(least_outcomes=0), "learning.least_outcomes: 0: input should be greater"),
         (_set("campaigns", 2, "payload", "size", 0), "campaigns[2].payload.size: 0: input should be greater"),
         (
             _set("campaigns", 2, "cooldown_hours", -1),

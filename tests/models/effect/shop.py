@@ -28,6 +28,7 @@ def decisions(count: int = 4_000, effect: float = 0.4, seed: int = 0, **changes:
         "value": usual * effect,
         "propensity": np.where(held, HOLDOUT, 1 - HOLDOUT),
         "policy": np.full(count, "v1"),
+        "learned_version": np.full(count, ""),
         "told": np.ones(count, bool),
         "unsubscribed": rng.random(count) < 0.01,
         "orders": orders,

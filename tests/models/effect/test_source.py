@@ -124,3 +124,10 @@ def test_the_command_writes_the_page(archived: Settings, tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert "All campaigns together" in done.output
     assert (tmp_path / "out" / "effect.html").exists()
+
+
+def test_days_that_were_archived_before_arms_were_learnt_are_read(archived: Settings) -> None:
+    for path in Path(archived.archive_uri).glob("decisions/day=*/*.parquet"):
+        pq.write_table(pq.ParquetFile(path).read().drop_columns(["learned_version"]), path)
+    found = source.read(archived, Interval(T0, T0 + 2 * DAY))
+    assert set(found.decisions.learned_version.tolist()) == {""}

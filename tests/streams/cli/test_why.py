@@ -78,6 +78,15 @@ def test_the_rule_that_held_it_back_is_told_with_what_it_looked_at(run: Run, sho
     assert "NO    cooldown: winback was sent 2017-11-03 12:00:00; 100 h between two of winback" in told
 
 
+def test_an_arm_that_was_drawn_for_the_event_is_told(run: Run, shop: Settings) -> None:
+    campaign = document()["campaigns"][0]
+    arms = [{"name": "none", "share": 1, "nothing": True}, {"name": "some", "share": 99}]
+    learning = {"floor": 5, "margin_share": 0.3}
+    campaign["experiment"] = {"salt": "x", "arms": arms, "learning": learning}
+    _live(shop, [Event("718", lapse_30d=0.6, id="e1")], campaigns=[campaign])
+    assert "arm some, drawn for this event by the policy's shares" in run("why", "718").output
+
+
 def test_what_outranked_it_is_named_also_when_only_the_loser_is_asked_for(run: Run, shop: Settings) -> None:
     _live(shop, [Event("718", lapse_30d=0.6, buy_7d=0.2, id="e1")])
     told = run("why", "718", "--only", "held_back").output

@@ -22,6 +22,7 @@ from streams.whatif.evaluation import Evaluation, evaluate
 from streams.whatif.rounds import Margin
 from tests.models.replay.test_imports import ROOT, reached
 from tests.streams.decide_cases import TASKS
+from tests.streams.learning.cases import preferring
 from tests.streams.live import START, event
 from tests.streams.test_waiting_live import policy as waiting
 from tests.streams.whatif.shop import (
@@ -141,6 +142,42 @@ def test_an_arm_that_gets_all_the_shoppers_is_told_from_those_who_had_it(tmp_pat
     assert one.difference["dr"].low < truth < one.difference["dr"].high
 
 
+ARMS = [{"name": "none", "share": 50, "nothing": True}, {"name": "some", "share": 50}]
+
+
+def learning() -> Policy:
+    """The shop's policy, whose arms are learnt."""
+    how = {"floor": 10, "margin_share": 0.5, "method": "greedy"}
+    return policy(SHARE, experiment={"salt": "x", "arms": ARMS, "learning": how})
+
+
+def test_arms_that_the_new_policy_learns_are_dealt_by_its_shares_or_by_what_was_learnt(
+    settings: Settings,
+) -> None:
+    new = learning()
+    plain = asked(settings, policy(SHARE), new)
+    assert "are dealt by its shares: nothing that was learnt is at hand" in plain.learnt[0]
+    state = preferring(new, "some")
+    found = asked(settings, policy(SHARE), new, learnt={"winback": state})
+    assert f"version {state.version} of 600 outcomes" in found.learnt[0]
+    acting = (1 - SHARE) * MOMENTS * ((BUYS_TREATED - BUYS) * MARGIN - COST)
+    for one, gone in (
+        (plain.earned[0], 0.5),
+        (found.earned[0], 0.05),
+    ):  # left alone by the arms: half, half the floor
+        assert one.rounds is not None
+        assert one.rounds.after[:, 1] == pytest.approx((1 - SHARE) * (1 - gone))
+        assert one.difference is not None
+        assert one.difference["dr"].low < -gone * acting < one.difference["dr"].high
+    emitted = found.after["winback"]["emitted"]
+    assert plain.after["winback"]["emitted"] < emitted
+
+
+def test_what_arms_that_were_learnt_earned_is_left_to_the_effect_report(settings: Settings) -> None:
+    (one,) = asked(settings, learning(), policy(SHARE)).earned
+    assert "`intentflow effect` weighs" in one.refused
+
+
 def test_windows_that_are_still_open_are_left_out(settings: Settings) -> None:
     """The archive ends on day 20 with the last shopper, whose second click is ten days before that."""
     margin = Margin(10 * 24 * 3_600_000 + 1000)
@@ -249,6 +286,7 @@ def test_the_command_tells_it_to_people_and_programs(
         return result.output
 
     told = run("--out", str(tmp_path / "changes.csv"))
+    assert "are dealt by" not in told
     assert "gives 100.00% of its 2,400 logged decisions the same reason" in told
     assert "600 of 600 shoppers would have been decided about differently" in told
     assert "largest weight" in told
