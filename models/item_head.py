@@ -1,0 +1,216 @@
+"""The next-item head of a release: which items a shopper turns to next, looked up only where a list is wanted.
+
+    trunk ─► relu layer ─► · item vectors + biases ─┬─► softmax over all items of the vocabulary ─► the best of those allowed
+    items of the shopper's last events ─► repeats ──┘
+
+It costs items × width per look-up, so no engine computes it: numpy does, for few events, and all engines agree. Repeats are
+there because no vector of this size tells which of 20,000 items a shopper had lately; a bonus of four learnt weights does.
+It lies beside the weights that it was fitted on (models/replay/item_fit.py); a release without it is whole, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from models.events import TYPE_CODE, hash_names
+from models.release import Release, ReleaseProblem
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+WEIGHTS_FILE, ITEMS_FILE = "next_item.safetensors", "next_item.json"
+REPEATS = 5  # what is said of an item among the last events, see `repeats`
+AT_ONCE = 2_000_000  # scores that are in memory at a time
+PURCHASE = TYPE_CODE["purchase"]
+_FORMAT = 1
+
+
+class Next(NamedTuple):
+    """An item that may come next, with its probability among all items of the vocabulary."""
+
+    item: str
+    category: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class ItemHead:
+    """items, categories: ids (V,), most frequent first, and the category of each ("" = none).
+
+    inner (W, T), inner_bias (W,): the layer over trunks (N, T); vectors (V, W), bias (V,); repeat (REPEATS,). All float32.
+    """
+
+    items: tuple[str, ...]
+    categories: tuple[str, ...]
+    inner: Floats
+    inner_bias: Floats
+    vectors: Floats
+    bias: Floats
+    repeat: Floats
+
+    def best(
+        self, trunk: Floats, recent: Sequence[Array], count: int, allowed: Array | None = None
+    ) -> list[list[Next]]:
+        """For trunks (N, T) the `count` likeliest items each, best first; equals by their place in the vocabulary.
+
+        recent: N times EVENT, the shopper's latest events, oldest first. allowed: bool (V,), which may be named; None: all.
+        Probabilities are over the whole vocabulary, whatever is allowed.
+        """
+        found: list[list[Next]] = []
+        rows = max(1, AT_ONCE // max(len(self.items), 1))
+        for first in range(0, len(trunk), rows):
+            some = slice(first, first + rows)
+            scores = self.scores(trunk[some], recent[some])
+            top = scores.max(1, keepdims=True)
+            whole = np.exp(scores - top).sum(1, keepdims=True)
+            if allowed is not None:
+                scores[:, ~allowed] = -np.inf
+            places = largest(scores, count)
+            chances = np.exp(np.take_along_axis(scores, places, 1) - top) / whole
+            for line, chance in zip(places.tolist(), chances.tolist(), strict=True):
+                found.append(
+                    [
+                        Next(self.items[at], self.categories[at], p)
+                        for at, p in zip(line, chance, strict=True)
+                        if allowed is None or allowed[at]
+                    ]
+                )
+        return found
+
+    def scores(self, trunk: Floats, recent: Sequence[Array]) -> Floats:
+        """Logits (N, V)."""
+        inner = np.maximum(trunk @ self.inner.T + self.inner_bias, 0)
+        scores: Floats = inner @ self.vectors.T
+        scores += self.bias
+        for line, events in zip(scores, recent, strict=True):
+            at = self.positions(events["item"])
+            known = at >= 0
+            if known.any():
+                at = at[known]
+                said = repeats(at[None], events["type"][known][None], self.bias[at][None])[0]
+                np.add.at(line, at, said @ self.repeat)
+        return scores
+
+    def positions(self, hashes: Array) -> npt.NDArray[np.int64]:
+        """Position of each item hash (N,) in the vocabulary, -1 = not in it."""
+        return place_of(hashes, *self._by_hash)
+
+    @cached_property
+    def _by_hash(self) -> tuple[Array, Array]:
+        return by_hash(hash_names(list(self.items)))
+
+    def to_bytes(self, weights_sha256: str) -> dict[str, bytes]:
+        """The head's files by name; weights_sha256: of the release's weights, whose trunks it reads."""
+        arrays = {name: getattr(self, name) for name in ("inner", "inner_bias", "vectors", "bias", "repeat")}
+        data = safetensors.numpy.save({name: np.ascontiguousarray(one) for name, one in arrays.items()})
+        said = {
+            "format": _FORMAT,
+            "of_weights_sha256": weights_sha256,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "items": self.items,
+            "categories": self.categories,
+        }
+        return {WEIGHTS_FILE: data, ITEMS_FILE: json.dumps(said, ensure_ascii=False).encode()}
+
+
+def load(release: Release) -> ItemHead | None:
+    """The head of a release, None where it has none. ReleaseProblem when it is damaged or of other weights."""
+    said, data = release.beside(ITEMS_FILE), release.beside(WEIGHTS_FILE)
+    if said is None and data is None:
+        return None
+    mend = "copy the release again or train a new one"
+    try:
+        if said is None or data is None:
+            raise ValueError(f"{ITEMS_FILE if said is None else WEIGHTS_FILE} is missing")
+        found = json.loads(said)
+        if found["format"] != _FORMAT:
+            raise ValueError(f"format {found['format']}, this code reads {_FORMAT}")
+        if found["of_weights_sha256"] != release.weights_sha256:
+            raise ValueError("it was fitted on other weights")
+        if found["sha256"] != hashlib.sha256(data).hexdigest():
+            raise ValueError(f"{WEIGHTS_FILE} has another SHA-256 than {ITEMS_FILE} says")
+        head = ItemHead(
+            tuple(found["items"]), tuple(found["categories"]), **safetensors.numpy.load(bytes(data))
+        )
+        _check(head, release.card.architecture.trunk_size(release.card.features))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ReleaseProblem(f"{release.uri}: next-item head: {problem}; {mend}") from problem
+    return head
+
+
+def _check(head: ItemHead, trunk: int) -> None:
+    size, width = len(head.items), len(head.inner_bias)
+    wanted = {
+        "inner": (width, trunk),
+        "inner_bias": (width,),
+        "vectors": (size, width),
+        "bias": (size,),
+        "repeat": (REPEATS,),
+    }
+    for name, shape in wanted.items():
+        array = getattr(head, name)
+        if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"{name} is {array.dtype} {array.shape}; want finite float32 {shape}")
+    if len(head.categories) != size:
+        raise ValueError(f"{len(head.categories)} categories for {size} items")
+
+
+def largest(scores: Floats, count: int) -> npt.NDArray[np.int64]:
+    """Where the `count` largest of each row (N, V) stand, largest first, equals by place; fewer when V is smaller."""
+    count = min(count, scores.shape[1])
+    if count < scores.shape[1]:
+        # Of those that equal the last one in, the first places are in, as a sort of all would have it.
+        bound = np.partition(scores, scores.shape[1] - count, 1)[:, scores.shape[1] - count, None]
+        above, equal = scores > bound, scores == bound
+        room = count - above.sum(1, keepdims=True)
+        chosen = above | (equal & (equal.cumsum(1) <= room))
+        places = chosen.nonzero()[1].reshape(len(scores), count)
+    else:
+        places = np.tile(np.arange(count), (len(scores), 1))
+    order = np.argsort(-np.take_along_axis(scores, places, 1), 1, kind="stable")
+    return np.take_along_axis(places, order, 1)
+
+
+def repeats(items: Array, types: Array, bias: Array) -> Floats:
+    """What the last events (N, R), oldest first, say of their items: float32 (N, R, REPEATS).
+
+    At the newest event of an item (position >= 0): 1, log(1 + times bought), log(1 + times seen otherwise), log of how many
+    events back it is, 1 for the last, and the item's bias (N, R): how popular it is matters less of what is one's own. Zeros
+    everywhere else, so that a sum over events counts an item once.
+    """
+    same = (items[:, :, None] == items[:, None, :]) & (items >= 0)[:, None, :]
+    bought = (types == PURCHASE)[:, None, :]
+    size = items.shape[1]
+    newest = ~np.triu(same, 1).any(2) & (items >= 0)
+    found = np.stack(
+        [
+            np.ones(items.shape),
+            np.log1p((same & bought).sum(2)),
+            np.log1p((same & ~bought).sum(2)),
+            np.tile(np.log(np.arange(size, 0, -1.0)), (len(items), 1)),
+            bias,
+        ],
+        2,
+    )
+    return (found * newest[:, :, None]).astype(np.float32)
+
+
+def by_hash(hashes: Array) -> tuple[Array, Array]:
+    """Hashes (V,), sorted, and the position that each had."""
+    order = np.argsort(hashes, kind="stable")
+    return hashes[order], order
+
+
+def place_of(hashes: Array, known: Array, order: Array) -> npt.NDArray[np.int64]:
+    """Position (N,) of each hash among those that `by_hash` was given, -1 = not there; 0 stands for none."""
+    at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return np.where((known[at] == hashes) & (hashes != 0), order[at], -1)
