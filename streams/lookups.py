@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from models.item_head import ItemHead, Next
 from streams.catalogue import Catalogue
-from streams.policy import Campaign, RerankCampaign
+from streams.compiled import CompiledPolicy
+from streams.policy import Campaign, RerankCampaign, RerankPayload
 
 Array = npt.NDArray[Any]
+Wanting = tuple[Campaign, float, float]  # campaign, score, expected value
 
 
 class History(Protocol):
@@ -43,28 +45,46 @@ class Shelves:
 
 @dataclass(slots=True)
 class LookUps:
-    """What a scored batch of N events can be asked for. trunk float32 (N, T)."""
+    """What a scored batch of N events can be asked for. trunk float32 (N, T); history: set before `items` is called."""
 
     shelves: Shelves
     trunk: npt.NDArray[np.float32]
-    history: History
+    history: History | None = None
 
-    def between(self, first: int, stop: int, history: History) -> LookUps:
-        """Of the events from `first` to before `stop`, whose history this is."""
-        return LookUps(self.shelves, self.trunk[first:stop], history)
+    def between(self, first: int, stop: int) -> LookUps:
+        """Of the events from `first` to before `stop`, of which there is no history yet."""
+        return LookUps(self.shelves, self.trunk[first:stop])
 
     def items(self, rows: Sequence[int], count: int, catalogue: Catalogue | None) -> list[list[Next]]:
         """For each of these rows the `count` likeliest next items that may be shown, best first."""
+        assert self.history is not None
         recent = [self.history[row] for row in rows]
-        return self.shelves.head.best(self.trunk[rows], recent, count, self.shelves.allowed(catalogue))
+        return self.shelves.head.best(self.trunk[list(rows)], recent, count, self.shelves.allowed(catalogue))
 
 
-def considered(campaigns: Sequence[Campaign]) -> int:
-    """How many items the campaigns' lists choose from at most, in any arm; 0: none asks for next items."""
-    payloads = []
-    for campaign in campaigns:
-        if isinstance(campaign, RerankCampaign):
-            payloads.append(campaign.payload)
-            for arm in campaign.experiment.arms if campaign.experiment else ():
-                payloads.append(campaign.in_arm(arm.payload, arm.name).payload)
-    return max((one.considered for one in payloads if one.candidates == "next_item"), default=0)
+def looked_up(
+    look_ups: LookUps | None, wanting: Mapping[int, list[Wanting]], policy: CompiledPolicy
+) -> dict[int, list[Next]]:
+    """Items by row, of those rows that a campaign wants for a list of next items; all in one look-up."""
+    if look_ups is None:
+        return {}
+    asked: dict[int, int] = {}
+    for row, group in wanting.items():
+        count = max(_considered(campaign, policy) for campaign, _, _ in group)
+        if count:
+            asked[row] = count
+    if not asked:
+        return {}
+    found = look_ups.items(list(asked), max(asked.values()), policy.catalogue)
+    return dict(zip(asked, found, strict=True))
+
+
+def _considered(campaign: Campaign, policy: CompiledPolicy) -> int:
+    """How many items its list chooses from at most, in any arm; 0: it asks for none."""
+    if not isinstance(campaign, RerankCampaign):
+        return 0
+    payloads = [variant.campaign.payload for variant in policy.variants[campaign.id]]
+    return max(
+        one.considered if isinstance(one, RerankPayload) and one.candidates == "next_item" else 0
+        for one in payloads
+    )

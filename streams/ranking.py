@@ -90,8 +90,8 @@ def candidates(
         return _looked_up(payload, items or (), catalogue)
     found: dict[str, Candidate] = {}
     for category, probability in likely[: payload.top_categories]:
-        items = popular.get(category, ())
-        for item, weight in zip(items, _weights(len(items)), strict=True):
+        usual = popular.get(category, ())
+        for item, weight in zip(usual, _weights(len(usual)), strict=True):
             score = probability / weight
             if catalogue is not None and item not in catalogue.items:
                 continue

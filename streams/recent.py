@@ -38,9 +38,11 @@ class Recent:
         """EVENT (R,), oldest first, up to and with the event at[row], which must be a wanted one."""
         event = int(self.at[row])
         slot = self._slots[event]
-        mine = np.flatnonzero((self._slots[: event + 1] == slot) & self.counted[: event + 1])
+        mine = np.flatnonzero(self._slots[: event + 1] == slot)
         erased = np.flatnonzero(self._events["type"][mine] == ERASURE)
-        now = self._events[mine[erased[-1] + 1 :] if len(erased) else mine]
+        if len(erased):
+            mine = mine[erased[-1] + 1 :]
+        now = self._events[mine[self.counted[mine]]]
         if len(erased):
             return now[-self._ring :]
         kept = int(np.searchsorted(self._kept, slot))

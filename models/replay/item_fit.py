@@ -25,7 +25,7 @@ from models.families.interface import Sessions
 from models.families.learning import Learning, Negatives
 from models.families.next_item import where_drawn
 from models.featurizer import FeatureSpec
-from models.item_head import REPEATS, ItemHead, by_hash, place_of, repeats
+from models.item_head import ItemHead, by_hash, place_of, repeats
 from models.replay.dataset import Sequences
 from models.replay.scoring import GROUP, trunks
 
@@ -198,7 +198,7 @@ def _learn(
     told = Sessions(found.items.astype(np.int32), np.array([0, len(found.items)]), len(counts))
     draw = Negatives(told, Learning(negatives=FULL), seed) if len(counts) > FULL else None
     others = [one for name, one in network.named_parameters() if name != "repeat"]
-    groups = [{"params": others, "weight_decay": DECAY}, {"params": [network.repeat]}]
+    groups: list[dict[str, Any]] = [{"params": others, "weight_decay": DECAY}, {"params": [network.repeat]}]
     optimiser = torch.optim.Adam(groups, lr=RATE)
     steps = EPOCHS * -(-len(rows) // BATCH)
     rates = [RATE, 10 * RATE]
@@ -259,7 +259,7 @@ def _loss(
     if drawn is None:
         scores = torch.addmm(network.bias.weight[:, 0], inner, network.vectors.weight.T)
         scores = scores.scatter_add(1, where.clamp(min=0), bonus)
-        return -scores.log_softmax(1).gather(1, true).mean()
+        return cast(Tensor, -scores.log_softmax(1).gather(1, true).mean())
     negatives, log_rates = drawn
     own = (network.vectors(true) @ inner[:, :, None])[:, :, 0] + network.bias(true)[:, :, 0]
     own = own + (bonus[:, None] * (where[:, None] == true[:, :, None])).sum(2)
