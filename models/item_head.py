@@ -29,7 +29,8 @@ Floats = npt.NDArray[np.float32]
 
 WEIGHTS_FILE, ITEMS_FILE = "next_item.safetensors", "next_item.json"
 REPEATS = 5  # what is said of an item among the last events, see `repeats`
-AT_ONCE = 2_000_000  # scores that are in memory at a time
+AT_ONCE = 1 << 22  # scores that are in memory at a time
+BLOCK = 32  # scores of which only the largest is looked at first
 PURCHASE = TYPE_CODE["purchase"]
 _FORMAT = 1
 
@@ -66,21 +67,22 @@ class ItemHead:
         Probabilities are over the whole vocabulary, whatever is allowed.
         """
         found: list[list[Next]] = []
-        rows = max(1, AT_ONCE // max(len(self.items), 1))
+        rows = max(1, AT_ONCE // len(self.items))
+        hidden = None if allowed is None else np.where(allowed, np.float32(0), np.float32(-np.inf))
         for first in range(0, len(trunk), rows):
             some = slice(first, first + rows)
-            scores = self.scores(trunk[some], recent[some])
-            top = scores.max(1, keepdims=True)
-            whole = np.exp(scores - top).sum(1, keepdims=True)
-            if allowed is not None:
-                scores[:, ~allowed] = -np.inf
-            places = largest(scores, count)
-            chances = np.exp(np.take_along_axis(scores, places, 1) - top) / whole
-            for line, chance in zip(places.tolist(), chances.tolist(), strict=True):
+            # A row's scores stay in the CPU's cache from here on, those of all rows would not.
+            for scores in self.scores(trunk[some], recent[some]):
+                top = scores.max()
+                whole = float(np.exp(scores - top).sum())
+                if hidden is not None:
+                    scores += hidden
+                places = largest(scores, count)
+                chances = np.exp(scores[places] - top) / whole
                 found.append(
                     [
-                        Next(self.items[at], self.categories[at], p)
-                        for at, p in zip(line, chance, strict=True)
+                        Next(self.items[at], self.categories[at], chance)
+                        for at, chance in zip(places.tolist(), chances.tolist(), strict=True)
                         if allowed is None or allowed[at]
                     ]
                 )
@@ -91,13 +93,15 @@ class ItemHead:
         inner = np.maximum(trunk @ self.inner.T + self.inner_bias, 0)
         scores: Floats = inner @ self.vectors.T
         scores += self.bias
-        for line, events in zip(scores, recent, strict=True):
-            at = self.positions(events["item"])
-            known = at >= 0
-            if known.any():
-                at = at[known]
-                said = repeats(at[None], events["type"][known][None], self.bias[at][None])[0]
-                np.add.at(line, at, said @ self.repeat)
+        lengths = np.array([len(events) for events in recent])
+        if lengths.any():
+            held = np.arange(lengths.max()) >= (lengths.max() - lengths)[:, None]  # the newest stand last
+            items, types = np.full(held.shape, -1), np.zeros(held.shape, np.uint8)
+            events = np.concatenate(list(recent))
+            items[held], types[held] = self.positions(events["item"]), events["type"]
+            bonus = repeats(items, types, self.bias[items]) @ self.repeat
+            row, event = (items >= 0).nonzero()
+            np.add.at(scores, (row, items[row, event]), bonus[row, event])
         return scores
 
     def positions(self, hashes: Array) -> npt.NDArray[np.int64]:
@@ -165,19 +169,18 @@ def _check(head: ItemHead, trunk: int) -> None:
 
 
 def largest(scores: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Where the `count` largest of each row (N, V) stand, largest first, equals by place; fewer when V is smaller."""
-    count = min(count, scores.shape[1])
-    if count < scores.shape[1]:
-        # Of those that equal the last one in, the first places are in, as a sort of all would have it.
-        bound = np.partition(scores, scores.shape[1] - count, 1)[:, scores.shape[1] - count, None]
-        above, equal = scores > bound, scores == bound
-        room = count - above.sum(1, keepdims=True)
-        chosen = above | (equal & (equal.cumsum(1) <= room))
-        places = chosen.nonzero()[1].reshape(len(scores), count)
-    else:
-        places = np.tile(np.arange(count), (len(scores), 1))
-    order = np.argsort(-np.take_along_axis(scores, places, 1), 1, kind="stable")
-    return np.take_along_axis(places, order, 1)
+    """Where the `count` largest scores (V,) stand, largest first, equals by place; fewer when V is smaller.
+
+    The count-th largest of the maxima of at least so many blocks is a bound that the count-th largest of all does not fall
+    below: few reach it, and only they are sorted.
+    """
+    count = min(count, len(scores))
+    block = min(BLOCK, len(scores) // max(count, 1))
+    whole = len(scores) - len(scores) % block
+    peaks = np.append(scores[:whole].reshape(-1, block).max(1), scores[whole:])
+    reach = np.flatnonzero(scores >= np.partition(peaks, len(peaks) - count)[len(peaks) - count])
+    places: npt.NDArray[np.int64] = reach[np.argsort(-scores[reach], kind="stable")[:count]]
+    return places
 
 
 def repeats(items: Array, types: Array, bias: Array) -> Floats:

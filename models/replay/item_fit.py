@@ -139,6 +139,7 @@ def fit(
     found = moments(sequences, words, engine, spec, ring, seed)
     if len(found) < LEAST_MOMENTS:
         return None
+    torch.set_num_threads(1)  # two wait for each other where a broker or another job has the second core
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     shoppers = np.unique(found.shopper)
