@@ -43,6 +43,23 @@ class Next(NamedTuple):
     probability: float
 
 
+class Best(Sequence[Next]):
+    """Places (K,) in a head's vocabulary and their probabilities (K,), named only where they are asked: most are not, and
+    thousands of small objects a batch would keep Python's garbage collector busy."""
+
+    def __init__(self, head: ItemHead, places: Array, chances: Floats) -> None:
+        self._head, self._places, self._chances = head, places, chances
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        place = self._places[at]
+        return Next(self._head.items[place], self._head.categories[place], float(self._chances[at]))
+
+
 @dataclass(frozen=True, eq=False)
 class ItemHead:
     """items, categories: ids (V,), most frequent first, and the category of each ("" = none).
@@ -60,32 +77,26 @@ class ItemHead:
 
     def best(
         self, trunk: Floats, recent: Sequence[Array], count: int, allowed: Array | None = None
-    ) -> list[list[Next]]:
+    ) -> list[Sequence[Next]]:
         """For trunks (N, T) the `count` likeliest items each, best first; equals by their place in the vocabulary.
 
         recent: N times EVENT, the shopper's latest events, oldest first. allowed: bool (V,), which may be named; None: all.
         Probabilities are over the whole vocabulary, whatever is allowed.
         """
-        found: list[list[Next]] = []
+        found: list[Sequence[Next]] = []
         rows = max(1, AT_ONCE // len(self.items))
         hidden = None if allowed is None else np.where(allowed, np.float32(0), np.float32(-np.inf))
         for first in range(0, len(trunk), rows):
             some = slice(first, first + rows)
             # A row's scores stay in the CPU's cache from here on, those of all rows would not.
-            for scores in self.scores(trunk[some], recent[some]):
-                top = scores.max()
-                whole = float(np.exp(scores - top).sum())
+            for line in self.scores(trunk[some], recent[some]):
+                top = line.max()
+                whole = np.exp(line - top).sum()
                 if hidden is not None:
-                    scores += hidden
-                places = largest(scores, count)
-                chances = np.exp(scores[places] - top) / whole
-                found.append(
-                    [
-                        Next(self.items[at], self.categories[at], chance)
-                        for at, chance in zip(places.tolist(), chances.tolist(), strict=True)
-                        if allowed is None or allowed[at]
-                    ]
-                )
+                    np.add(line, hidden, line)
+                places = largest(line, count)
+                places = places if allowed is None else places[allowed[places]]
+                found.append(Best(self, places, np.exp(line[places] - top) / whole))
         return found
 
     def scores(self, trunk: Floats, recent: Sequence[Array]) -> Floats:

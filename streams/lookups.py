@@ -55,7 +55,7 @@ class LookUps:
         """Of the events from `first` to before `stop`, of which there is no history yet."""
         return LookUps(self.shelves, self.trunk[first:stop])
 
-    def items(self, rows: Sequence[int], count: int, catalogue: Catalogue | None) -> list[list[Next]]:
+    def items(self, rows: Sequence[int], count: int, catalogue: Catalogue | None) -> list[Sequence[Next]]:
         """For each of these rows the `count` likeliest next items that may be shown, best first."""
         assert self.history is not None
         recent = [self.history[row] for row in rows]
@@ -64,7 +64,7 @@ class LookUps:
 
 def looked_up(
     look_ups: LookUps | None, wanting: Mapping[int, list[Wanting]], policy: CompiledPolicy
-) -> dict[int, list[Next]]:
+) -> dict[int, Sequence[Next]]:
     """Items by row, of those rows that a campaign wants for a list of next items; all in one look-up."""
     if look_ups is None:
         return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def moments(
     rows: list[int],
     now: int | None,
     catalogue: Catalogue | None,
-    items: Mapping[int, list[Next]],
+    items: Mapping[int, Sequence[Next]],
 ) -> Iterator[Moment]:
     """A moment for each of these rows, in their order, the columns of all read at once. now, catalogue: see `Moment`;
     items: what was looked up, by row."""

@@ -97,9 +97,9 @@ def test_what_may_not_be_shown_takes_no_place() -> None:
     hidden = {one.item for one in every[:6]}
     allowed = np.array([item not in hidden for item in ITEMS])
     (found,) = of.best(trunk, [events()], 4, allowed)
-    assert found == every[6:10]  # four all the same, and probabilities are over all items
+    assert found[:] == every[6:10]  # four all the same, and probabilities are over all items
     assert len(of.best(trunk, [events()], 9, allowed)[0]) == 6
-    assert of.best(trunk, [events()], 4, np.zeros(len(ITEMS), bool)) == [[]]
+    assert len(of.best(trunk, [events()], 4, np.zeros(len(ITEMS), bool))[0]) == 0
     assert sum(one.probability for one in every) == pytest.approx(1)
 
 

@@ -51,7 +51,7 @@ def decided(
 
 def expected(row: int, events: int, count: int, allowed: Any = None) -> list[Any]:
     trunk = np.random.default_rng(0).normal(size=(events, TRUNK)).astype(np.float32)
-    return head(TRUNK).best(trunk[row : row + 1], [np.zeros(0, EVENT)], count, allowed)[0]
+    return head(TRUNK).best(trunk[row : row + 1], [np.zeros(0, EVENT)], count, allowed)[0][:]
 
 
 def rerank(decision: Decision) -> dict[str, Any]:
