@@ -15,6 +15,7 @@ Intervals are over shoppers. Then what a look-up costs, by size of the vocabular
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +23,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the worker does, before numpy is loaded
 
 import numpy as np
 import numpy.typing as npt

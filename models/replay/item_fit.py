@@ -260,7 +260,7 @@ def _loss(
     if drawn is None:
         scores = torch.addmm(network.bias.weight[:, 0], inner, network.vectors.weight.T)
         scores = scores.scatter_add(1, where.clamp(min=0), bonus)
-        return cast(Tensor, -scores.log_softmax(1).gather(1, true).mean())
+        return -scores.log_softmax(1).gather(1, true).mean()
     negatives, log_rates = drawn
     own = (network.vectors(true) @ inner[:, :, None])[:, :, 0] + network.bias(true)[:, :, 0]
     own = own + (bonus[:, None] * (where[:, None] == true[:, :, None])).sum(2)
@@ -272,7 +272,7 @@ def _loss(
     again = torch.triu(true[:, :, None] == true[:, None, :], 1).any(1)
     again |= (where[:, None] == true[:, :, None]).any(2)
     total = torch.logsumexp(torch.cat([others, lately, own.masked_fill(again, -torch.inf)], 1), 1)
-    return (total[:, None] - own).mean()
+    return cast(Tensor, (total[:, None] - own).mean())
 
 
 def _categories(sequences: Sequences, words: Array) -> tuple[str, ...]:
