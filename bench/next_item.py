@@ -234,6 +234,7 @@ def looked_up_us(size: int) -> float:
         np.zeros(width, np.float32),
         rng.normal(size=(size, width)).astype(np.float32),
         np.zeros(size, np.float32),
+        np.zeros(size, np.float32),
         np.ones(REPEATS, np.float32),
     )
     trunk = rng.normal(size=(BATCH, TRUNK)).astype(np.float32)

@@ -4,7 +4,8 @@
     items of the shopper's last events ─► repeats ──┘
 
 It costs items × width per look-up, so no engine computes it: numpy does, for few events, and all engines agree. Repeats are
-there because no vector of this size tells which of 20,000 items a shopper had lately; a bonus of four learnt weights does.
+there because no vector of this size tells which of 20,000 items a shopper had lately; a bonus of a few learnt weights does,
+and one more for each item, since milk is bought again and a pan is not.
 It lies beside the weights that it was fitted on (models/replay/item_fit.py); a release without it is whole, too.
 """
 
@@ -64,7 +65,8 @@ class Best(Sequence[Next]):
 class ItemHead:
     """items, categories: ids (V,), most frequent first, and the category of each ("" = none).
 
-    inner (W, T), inner_bias (W,): the layer over trunks (N, T); vectors (V, W), bias (V,); repeat (REPEATS,). All float32.
+    inner (W, T), inner_bias (W,): the layer over trunks (N, T); vectors (V, W), bias (V,); again (V,), how much
+    more than others an item is one that people have again, and repeat (REPEATS,). All float32.
     """
 
     items: tuple[str, ...]
@@ -73,6 +75,7 @@ class ItemHead:
     inner_bias: Floats
     vectors: Floats
     bias: Floats
+    again: Floats
     repeat: Floats
 
     def best(
@@ -110,7 +113,8 @@ class ItemHead:
             items, types = np.full(held.shape, -1), np.zeros(held.shape, np.uint8)
             events = np.concatenate(list(recent))
             items[held], types[held] = self.positions(events["item"]), events["type"]
-            bonus = repeats(items, types, self.bias[items]) @ self.repeat
+            said = repeats(items, types, self.bias[items])
+            bonus = said @ self.repeat + self.again[items] * said[:, :, 0]
             row, event = (items >= 0).nonzero()
             np.add.at(scores, (row, items[row, event]), bonus[row, event])
         return scores
@@ -125,7 +129,10 @@ class ItemHead:
 
     def to_bytes(self, weights_sha256: str) -> dict[str, bytes]:
         """The head's files by name; weights_sha256: of the release's weights, whose trunks it reads."""
-        arrays = {name: getattr(self, name) for name in ("inner", "inner_bias", "vectors", "bias", "repeat")}
+        arrays = {
+            name: getattr(self, name)
+            for name in ("inner", "inner_bias", "vectors", "bias", "again", "repeat")
+        }
         data = safetensors.numpy.save({name: np.ascontiguousarray(one) for name, one in arrays.items()})
         said = {
             "format": _FORMAT,
@@ -169,6 +176,7 @@ def _check(head: ItemHead, trunk: int) -> None:
         "inner_bias": (width,),
         "vectors": (size, width),
         "bias": (size,),
+        "again": (size,),
         "repeat": (REPEATS,),
     }
     for name, shape in wanted.items():

@@ -37,6 +37,9 @@ MOMENTS = 60_000  # that are learnt from, by chance: bounds memory and time
 LEAST_MOMENTS = 200  # to learn from at all
 HELD_OUT = 0.1  # share of shoppers who say when to stop
 FULL = 2_048  # items up to which the softmax is over all of them
+QUICKER = (
+    10.0  # times the rate of the others, for what repeats weigh: there are few of them, or an item has few
+)
 TARGETS = 4  # items of the next moment that an update looks at, by chance
 REPEAT_START = (3.0, 1.0, 0.5, -0.5, 0.0)  # where the weights of `repeats` begin
 EPOCHS, BATCH, RATE, PATIENCE, DECAY, DROPOUT = 12, 256, 1e-3, 2, 1e-3, 0.4
@@ -171,6 +174,8 @@ class Network(nn.Module):
         share = (counts + 1.0) / (counts.sum() + len(counts))
         with torch.no_grad():
             self.bias.weight[:, 0] = torch.from_numpy(np.log(share))
+        self.again = nn.Embedding(size, 1)
+        nn.init.zeros_(self.again.weight)
         self.repeat = nn.Parameter(torch.tensor(REPEAT_START))
 
     def forward(self, trunk: Tensor) -> Tensor:
@@ -182,7 +187,14 @@ class Network(nn.Module):
         with torch.no_grad():
             inner = self.inner.weight * self.scale
             shift = self.inner.bias - inner @ self.mean
-        arrays = [inner, shift, self.vectors.weight, self.bias.weight[:, 0], self.repeat]
+        arrays = [
+            inner,
+            shift,
+            self.vectors.weight,
+            self.bias.weight[:, 0],
+            self.again.weight[:, 0],
+            self.repeat,
+        ]
         return ItemHead(items, categories, *(one.detach().numpy().astype(np.float32) for one in arrays))
 
 
@@ -198,11 +210,12 @@ def _learn(
     """Trains in place; the network is left as it was at its best on what was held out. Returns the loss there."""
     told = Sessions(found.items.astype(np.int32), np.array([0, len(found.items)]), len(counts))
     draw = Negatives(told, Learning(negatives=FULL), seed) if len(counts) > FULL else None
-    others = [one for name, one in network.named_parameters() if name != "repeat"]
-    groups: list[dict[str, Any]] = [{"params": others, "weight_decay": DECAY}, {"params": [network.repeat]}]
+    quick = [network.repeat, network.again.weight]
+    others = [one for one in network.parameters() if all(one is not other for other in quick)]
+    groups: list[dict[str, Any]] = [{"params": others, "weight_decay": DECAY}, {"params": quick}]
     optimiser = torch.optim.Adam(groups, lr=RATE)
     steps = EPOCHS * -(-len(rows) // BATCH)
-    rates = [RATE, 10 * RATE]
+    rates = [RATE, QUICKER * RATE]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
     judged = held[np.linspace(0, len(held) - 1, min(len(held), 2_000)).astype(np.int64)]
     best, kept, waited = np.inf, copy.deepcopy(network.state_dict()), 0
@@ -256,7 +269,7 @@ def _loss(
     where = torch.from_numpy(found.recent[rows])
     popular = network.bias(where.clamp(min=0))[:, :, 0]
     said = torch.from_numpy(repeats(found.recent[rows], found.types[rows], popular.detach().numpy()))
-    bonus = said @ network.repeat
+    bonus = said @ network.repeat + network.again(where.clamp(min=0))[:, :, 0] * said[:, :, 0]
     if drawn is None:
         scores = torch.addmm(network.bias.weight[:, 0], inner, network.vectors.weight.T)
         scores = scores.scatter_add(1, where.clamp(min=0), bonus)

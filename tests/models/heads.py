@@ -28,6 +28,7 @@ def head(trunk: int, items: tuple[str, ...] = ITEMS, seed: int = 0, width: int =
         drawn(width),
         drawn(len(items), width) / 4,
         drawn(len(items)),
+        drawn(len(items)),
         drawn(REPEATS),
     )
 

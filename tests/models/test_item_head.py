@@ -64,7 +64,7 @@ def scores_by_hand(of: ItemHead, trunk: np.ndarray, recent: np.ndarray) -> np.nd
             continue
         mine = [kind == TYPE_CODE["purchase"] for item, kind in known if item == at]
         said = [1, np.log1p(sum(mine)), np.log1p(len(mine) - sum(mine)), np.log(back), of.bias[at]]
-        scores[at] += np.dot(said, of.repeat)
+        scores[at] += np.dot(said, of.repeat) + of.again[at]
     return scores
 
 
@@ -109,7 +109,7 @@ def test_a_release_gives_its_head_back(tmp_path: Path) -> None:
     assert found is not None
     expected = head(trunk_size(card()))
     assert (found.items, found.categories) == (expected.items, expected.categories)
-    for name in ("inner", "inner_bias", "vectors", "bias", "repeat"):
+    for name in ("inner", "inner_bias", "vectors", "bias", "again", "repeat"):
         assert (getattr(found, name) == getattr(expected, name)).all()
 
 
