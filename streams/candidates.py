@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from streams.compiled import CompiledPolicy
 from streams.contacts import Said
+from streams.lookups import LookUps
 
 _COLUMNS = (
     "user_ids",
@@ -66,6 +67,7 @@ class Scored:
     device: npt.NDArray[np.uint8]  # (N,) index in DEVICES
     properties: Sequence[Sequence[tuple[str, str]]]  # the events' own
     context: npt.NDArray[Any]  # (N,) CONTEXT: what the shopper had done before the event
+    look_ups: LookUps | None = None  # next items, where the release can tell them
     said: Sequence[Said] = field(default=())  # rows rising
 
     def between(self, first: int, stop: int) -> "Scored":
@@ -74,6 +76,7 @@ class Scored:
             self,
             **{name: getattr(self, name)[first:stop] for name in _COLUMNS},
             said=(),
+            look_ups=None if self.look_ups is None else self.look_ups.between(first, stop),
         )
 
 

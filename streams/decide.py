@@ -25,6 +25,7 @@ from streams.choosing import Deciding, Wanting, choose, is_held_out, withdrawn
 from streams.compiled import CompiledPolicy
 from streams.contacts import ContactBook
 from streams.interventions import Decision, Moment
+from streams.lookups import looked_up
 from streams.moments import moments
 from streams.policy import Campaign
 from streams.rules import standing_rule
@@ -57,7 +58,8 @@ def decide(
     contacts.fetch([*(users[row] for row in rows), *(said.user for said in scored.said)])
     times = scored.event_time if now is None else np.minimum(scored.event_time, now)  # clocks that run ahead
     mark = np.maximum.accumulate(np.append(timers.watermark, times - timers.lateness)).tolist()
-    unheard, found = deque(scored.said), moments(scored, rows, now, policy.catalogue)
+    items = looked_up(scored.look_ups, wanting, policy)
+    unheard, found = deque(scored.said), moments(scored, rows, now, policy.catalogue, items)
     decisions: list[Decision] = []
     for row in sorted({*rows, *touched, *(said.row for said in scored.said if said.row < len(users))}):
         decisions += ring(deciding, mark[row], now)  # before what is said here

@@ -170,7 +170,7 @@ class Following:
             row["uri"], settings.engine, settings.device, settings.engine_threads, settings.engine_precision
         )
         probe(engine, release.card.features)
-        return Model(engine, release.card)
+        return Model.of(engine, release)
 
     def _take_policy(self, value: bytes) -> None:
         (row,) = self._policies.decode_rows([value])

@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from models.item_head import Next
 from streams.catalogue import Catalogue
 from streams.policy import (
     NEXT,
@@ -21,7 +22,7 @@ from streams.policy import (
     RerankPayload,
     Trigger,
 )
-from streams.ranking import offered, rank
+from streams.ranking import by_head, offered, rank
 
 _DAY, _HOUR, _MINUTE = 86_400_000, 3_600_000, 60_000  # ms
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -53,6 +54,9 @@ class Moment:
     now: int | None  # clock, ms; None: event time alone counts
     at: int  # ms, event time: when it is decided; after the event where a timer rang
     catalogue: Catalogue | None = None  # what a list may show; None: every item
+    items: Sequence[Next] | None = (
+        None  # likeliest next ones that may be shown, best first; None: not looked up
+    )
 
     @property
     def next_categories(self) -> list[tuple[str, float]]:
@@ -141,7 +145,7 @@ def can_offer(campaign: Campaign, moment: Moment) -> bool:
     """Whether the prediction names what the campaign would offer: a next category, items to put in order."""
     if isinstance(campaign, RerankCampaign):
         likely = [moment.categories[at] for at in moment.top]
-        return offered(campaign.payload, likely, moment.popular, moment.catalogue)
+        return offered(campaign.payload, likely, moment.popular, moment.catalogue, moment.items)
     if isinstance(campaign, CouponCampaign):
         return campaign.payload.category != NEXT or bool(moment.top)
     return True
@@ -175,10 +179,8 @@ def compose(
         push = _push(campaign.payload, campaign.trigger, moment, send_after)
         what = f"message {push['template']}, not before {_minute(push['send_after'])} UTC"
     else:
-        seed = f"{moment.event_id}:{campaign.id}"
-        rerank = rank(campaign.payload, moment.next_categories, moment.popular, moment.catalogue, seed)
-        named = dict.fromkeys(rerank["categories"])
-        what = f"list of {len(rerank['items'])} popular items from {', '.join(named)}, the most likely next"
+        rerank = _rerank(campaign.payload, moment, f"{moment.event_id}:{campaign.id}")
+        what = _list_words(rerank, campaign.payload, moment)
     return Intervention(
         intervention_id=intervention_id,
         decision_id=decision_id,
@@ -222,6 +224,18 @@ def _push(payload: PushPayload, trigger: Trigger, moment: Moment, send_after: in
         "variables": {name: text.format_map(filling) for name, text in payload.variables.items()},
         "send_after": send_after,
     }
+
+
+def _rerank(payload: RerankPayload, moment: Moment, seed: str) -> dict[str, Any]:
+    likely, items = moment.next_categories, moment.items
+    return rank(payload, likely, moment.popular, moment.catalogue, seed, items)
+
+
+def _list_words(rerank: dict[str, Any], payload: RerankPayload, moment: Moment) -> str:
+    count = len(rerank["items"])
+    if by_head(payload, moment.items):
+        return f"list of {count} items, those most likely next"
+    return f"list of {count} popular items from {', '.join(dict.fromkeys(rerank['categories']))}, the most likely next"
 
 
 def _why(trigger: Trigger, moment: Moment) -> str:

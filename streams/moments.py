@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from models.events import EVENT_TYPES
+from models.item_head import Next
 from streams.candidates import Scored
 from streams.catalogue import Catalogue
 from streams.interventions import Moment
 
 
 def moments(
-    scored: Scored, rows: list[int], now: int | None, catalogue: Catalogue | None
+    scored: Scored,
+    rows: list[int],
+    now: int | None,
+    catalogue: Catalogue | None,
+    items: Mapping[int, Sequence[Next]],
 ) -> Iterator[Moment]:
-    """A moment for each of these rows, in their order, the columns of all read at once. now, catalogue: see `Moment`."""
+    """A moment for each of these rows, in their order, the columns of all read at once. now, catalogue: see `Moment`;
+    items: what was looked up, by row."""
     if not rows:
         return
     context = scored.context[rows]
@@ -59,4 +65,5 @@ def moments(
             now=now,
             at=time,
             catalogue=catalogue,
+            items=items.get(row),
         )

@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.release import NotFinite
+from streams.candidates import Scored
 from streams.challenger import Challenger
 from streams.decide import CompiledPolicy
 from streams.decode import Dead, Decoder, Events
 from streams.model import Model
+from streams.recent import Recent, followed_by_lists
 from streams.rows import Slots
 from streams.scoring import Predicted, predict
 from streams.sequences import Applied
@@ -36,7 +38,7 @@ Share = tuple[Shoppers, Sequence[Any]]  # a partition's shoppers, and its raw re
 @dataclass(slots=True)
 class Part:
     """One partition in a pass. first: where its events begin among all; fresh: not redo; wanted: to be scored; shadow:
-    the challenger's states, None without one and in redo."""
+    the challenger's states, None without one and in redo; recent: what the shoppers did whom a list may follow."""
 
     shoppers: Shoppers
     records: Sequence[Any]
@@ -49,6 +51,7 @@ class Part:
     wanted: Array
     work: Work
     shadow: Shadow | None
+    recent: Recent | None
 
 
 class Pass:
@@ -59,11 +62,13 @@ class Pass:
         self.model: Model | None = None
         self.policy: CompiledPolicy | None = None
         self.challenger: Challenger | None = None
+        self._lists: Array | None = None  # bool (256,), event types after which items are looked up
         self.stages = Stages()
 
     def use(self, model: Model, policy: CompiledPolicy | None, challenger: Challenger | None = None) -> None:
         """Between two passes: the release and the policy in force from now on, and the release in shadow."""
         self.model, self.policy, self.challenger = model, policy, challenger
+        self._lists = None if policy is None or model.shelves is None else followed_by_lists(policy)
 
     def process(self, shares: Sequence[Share], undoable: bool = False) -> list[Work]:
         """The works of these partitions, in their order. Raises only for faults of ours: every bad record is a dead
@@ -102,6 +107,7 @@ class Pass:
         shadow = shoppers.shadow if fresh.any() else None
         if shadow is not None:
             shadow.lap = lap
+        recent = self._recent(shoppers, slots, events, fresh)
         applied = shoppers.sequences.apply(slots, events.events, events.ids, events.offsets, shadow)
         redone = np.flatnonzero(applied.scored & ~fresh)
         if len(redone):
@@ -112,7 +118,15 @@ class Pass:
             wanted = _last_of_each(slots, wanted)
         work = shoppers.begin(records, applied)
         work.events, work.live = len(events), work.next_offset > shoppers.live_from
-        return Part(shoppers, records, events, dead, first, slots, applied, fresh, wanted, work, shadow)
+        return Part(
+            shoppers, records, events, dead, first, slots, applied, fresh, wanted, work, shadow, recent
+        )
+
+    def _recent(self, shoppers: Shoppers, slots: Slots, events: Events, fresh: Array) -> Recent | None:
+        if self._lists is None:
+            return None
+        wanted = self._lists[events.events["type"]] & fresh
+        return Recent(shoppers.rows, slots, events.events, wanted) if wanted.any() else None
 
     def _process(self, parts: list[Part], events: Events, lap: Lap) -> list[Work]:
         lap("step")
@@ -175,6 +189,8 @@ class Pass:
         if predicted is not None:
             own = predicted.between(part.first, part.first + len(part.events))
             at, scored = own.at, own.scored
+            if scored is not None:
+                _tell_history(scored, part, at)
             if own.records:
                 work.records["prediction"] = own.records
         said = part.shoppers.said(work, part.events, part.fresh, at)
@@ -191,6 +207,15 @@ class Pass:
     def _model(self) -> Model:
         assert self.model is not None
         return self.model
+
+
+def _tell_history(scored: Scored, part: Part, at: Array) -> None:
+    """The history of the events `at`, where the batch had any that a list may follow; else nothing can be looked up."""
+    if part.recent is None:
+        scored.look_ups = None
+    elif scored.look_ups is not None:
+        part.recent.counted, part.recent.at = part.applied.scored | part.applied.failed, at
+        scored.look_ups.history = part.recent
 
 
 def _shared_out(

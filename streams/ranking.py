@@ -1,6 +1,8 @@
 """The order of a list: candidates, what may be shown of them, and an order drawn with known chances.
 
-    P(category) · share of the item in it ─► available only ─► weighed by margin ─► drawn place by place
+    P(next item), by the release's head            ─┐
+    or P(category) · share of the item in it         ├─► available only ─► weighed by margin ─► drawn place by place
+                                                    ─┘
 
 At temperature T > 0 the order is Plackett and Luce's: at each place an item is drawn with chance w_i / Σ w of those that
 may stand there, w = worth^(1/T); drawn by the Gumbel trick (Yellott 1977, doi 10.1016/0022-2496(77)90026-8): the largest
@@ -18,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from models.item_head import Next
 from streams.catalogue import Catalogue
 from streams.policy import RerankPayload
 
@@ -37,9 +40,13 @@ def rank(
     popular: Mapping[str, Sequence[str]],
     catalogue: Catalogue | None,
     seed: str,
+    items: Sequence[Next] | None = None,
 ) -> dict[str, Any]:
-    """The list as in schemas/intervention.avsc, Rerank. likely: next categories with their probability, best first."""
-    found = candidates(payload, likely, popular, catalogue)
+    """The list as in schemas/intervention.avsc, Rerank. likely: next categories with their probability, best first.
+
+    items: what the release's head looked up, best first; None where it has none, or was not asked.
+    """
+    found = candidates(payload, likely, popular, catalogue, items)
     chosen, chances = _drawn(found, payload, seed)
     return {
         "items": [one.item for one in chosen],
@@ -54,8 +61,11 @@ def offered(
     likely: Sequence[str],
     popular: Mapping[str, Sequence[str]],
     catalogue: Catalogue | None,
+    items: Sequence[Next] | None = None,
 ) -> bool:
-    """Whether there is an item to show. likely: next categories."""
+    """Whether there is an item to show. likely: next categories; items: see `rank`."""
+    if by_head(payload, items):
+        return any(catalogue is None or one.item in catalogue.items for one in items or ())
     return any(
         catalogue is None or item in catalogue.items
         for category in likely[: payload.top_categories]
@@ -68,16 +78,20 @@ def candidates(
     likely: Sequence[tuple[str, float]],
     popular: Mapping[str, Sequence[str]],
     catalogue: Catalogue | None,
+    items: Sequence[Next] | None = None,
 ) -> list[Candidate]:
     """What may be shown, best first, each item once.
 
-    Score of an item = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank. A release
+    With a head, score of an item = its probability of being the next one among all items that the release knows.
+    Without, = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank. A release
     keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
     """
+    if by_head(payload, items):
+        return _looked_up(payload, items or (), catalogue)
     found: dict[str, Candidate] = {}
     for category, probability in likely[: payload.top_categories]:
-        items = popular.get(category, ())
-        for item, weight in zip(items, _weights(len(items)), strict=True):
+        usual = popular.get(category, ())
+        for item, weight in zip(usual, _weights(len(usual)), strict=True):
             score = probability / weight
             if catalogue is not None and item not in catalogue.items:
                 continue
@@ -86,6 +100,23 @@ def candidates(
                 named = "" if catalogue is None else catalogue.items[item].category
                 found[item] = Candidate(item, named or category, score, score * worth)
     return sorted(found.values(), key=lambda one: (-one.worth, one.item))
+
+
+def by_head(payload: RerankPayload, items: Sequence[Next] | None) -> bool:
+    """Whether a list is made of what the head looked up."""
+    return items is not None and payload.candidates == "next_item"
+
+
+def _looked_up(payload: RerankPayload, items: Sequence[Next], catalogue: Catalogue | None) -> list[Candidate]:
+    found = []
+    for one in items[: payload.considered]:
+        if catalogue is None:
+            found.append(Candidate(one.item, one.category, one.probability, one.probability))
+        elif one.item in catalogue.items:
+            worth = one.probability * catalogue.worth(one.item, payload.margin_weight)
+            category = catalogue.items[one.item].category or one.category
+            found.append(Candidate(one.item, category, one.probability, worth))
+    return sorted(found, key=lambda one: -one.worth)  # equals as the head has them
 
 
 def _drawn(found: list[Candidate], payload: RerankPayload, seed: str) -> tuple[list[Candidate], list[float]]:

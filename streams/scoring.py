@@ -14,6 +14,7 @@ from models.predictions import prediction_batch, prediction_ids
 from schemas.codec import Codec
 from streams.candidates import Scored, Texts
 from streams.decode import Events
+from streams.lookups import LookUps
 from streams.model import Model
 
 Array = npt.NDArray[Any]
@@ -60,7 +61,7 @@ def predict(
     scores = engine.heads(trunk)
     finite = scores.finite()
     if not finite.all():
-        at, scores = at[finite], scores.only(finite)
+        at, scores, trunk = at[finite], scores.only(finite), trunk[finite]
     every = len(at) == len(events)
     columns = events.columns if every else events.columns.take(at)
     lap("heads")
@@ -90,5 +91,6 @@ def predict(
         device=packed["device"],
         properties=Texts(columns.column("properties")),
         context=context if every else context.take(at),
+        look_ups=None if model.shelves is None else LookUps(model.shelves, trunk),
     )
     return Predicted(at, records, scored)

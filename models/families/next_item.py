@@ -92,7 +92,7 @@ class NextItem(nn.Module):
         outputs = self.read(given.view(*inputs.shape, -1))[told]
         own = (outputs * self._table(wanted)).sum(1) + bias_wanted
         others = torch.addmm(bias_drawn + log_rates, outputs, self._table(drawn).T)
-        others[_where_drawn(true, negatives)] = -torch.inf
+        others[where_drawn(true, negatives)] = -torch.inf
         total = torch.logaddexp(own, torch.logsumexp(others, 1))
         return _mean(total - own, weights[told])
 
@@ -105,11 +105,12 @@ class NextItem(nn.Module):
         return self.sharpness * functional.normalize(self.dropout_out(outputs), dim=-1)
 
 
-def _where_drawn(true: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns where true (N,) == negatives (M,); a mask of N × M takes as long as the products."""
-    columns = torch.searchsorted(negatives, true).clamp(max=len(negatives) - 1)
-    rows = (negatives[columns] == true).nonzero()[:, 0]
-    return rows, columns[rows]
+def where_drawn(known: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns where known (N,) or one of (N, K) is in negatives (M,); a mask of N × M takes as long as the
+    products."""
+    columns = torch.searchsorted(negatives, known).clamp(max=len(negatives) - 1)
+    at = (negatives[columns] == known).nonzero(as_tuple=True)
+    return at[0], columns[at]
 
 
 def _mean(entropy: Tensor, weights: Tensor) -> Tensor:

@@ -119,8 +119,8 @@ class Job:
         """Trains and writes a release under releases_uri, its metrics still empty of an evaluation."""
         trained = self._trained(events, self._learners(events))
         with self._drafted(trained) as drafted:
-            beside = self._reference(sample(events), drafted)
-        return self._write(trained, {}, beside)
+            beside, fitted = self._beside(sample(events), drafted)
+        return self._write(trained, fitted, beside)
 
     def run(self, events: Sequences | Shards) -> tuple[Release, Report]:
         """Trains, evaluates what was trained on what it has not seen, and writes the release with its metrics.
@@ -141,8 +141,8 @@ class Job:
                 redemption = self._redemption(sequences, predicted, Part(self.interval))
                 report = replace(report, epochs=tuple(drafted.card.metrics["epochs"]))
             bounds = self._bounds(sequences, drafted)
-            beside = self._reference(sequences, drafted)
-        metrics = {"evaluation": report.to_json()}
+            beside, fitted = self._beside(sequences, drafted)
+        metrics = {"evaluation": report.to_json(), **fitted}
         if bounds is not None:
             metrics["bounds"] = bounds.to_json()
         self.record.figures(report.to_json()["tasks"])
@@ -299,13 +299,35 @@ class Job:
         )
         return card, trained.weights
 
-    def _reference(self, sequences: Sequences, drafted: Release) -> dict[str, bytes]:
-        """The file that drift is measured against."""
+    def _beside(self, sequences: Sequences, drafted: Release) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """The release's files beside its weights, and what its card says of them."""
+        backend = engine.load(drafted.uri, "onnx", "cpu", self.settings.engine_threads)
         with self._step("reference: distributions of features and scores"):
-            backend = engine.load(drafted.uri, "onnx", "cpu", self.settings.engine_threads)
             learnt = sequences.before(self.train_until)
             found = reference.sample(learnt, backend, drafted.card.features, reference.window(self.learnt))
-        return {reference.REFERENCE_FILE: reference.to_json(reference.describe(found, backend.tasks))}
+            files = {reference.REFERENCE_FILE: reference.to_json(reference.describe(found, backend.tasks))}
+        items, said = self._next_item(sequences, drafted, backend)
+        return files | items, said
+
+    def _next_item(
+        self, sequences: Sequences, drafted: Release, backend: engine.Engine
+    ) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """The files of the next-item head, and what it reached; nothing where there is nothing to learn it from."""
+        size = self.chosen().items
+        if not size:
+            return {}, {}
+        from models.replay.item_fit import fit
+
+        split = self.parts(sequences) if self.split == "user" else None
+        learners = _learners(sequences, split)[0].before(self.train_until)
+        with self._step("next-item head: which items come next"):
+            found = fit(learners, backend, drafted.card.features, size, self.settings.ring_events, self.seed)
+            if found is None:
+                self.say("  none: too few events name an item; lists take popular items of likely categories")
+                return {}, {}
+            head, said = found
+            self.say(f"  {len(head.items):,} items, on held-out shoppers loss {said['held_out_loss']:.3f}")
+        return head.to_bytes(drafted.weights_sha256), {"next_item": said}
 
     def _write(self, trained: tuple[Card, Any], metrics: dict[str, Any], beside: dict[str, bytes]) -> Release:
         card, weights = trained

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Lowest and highest of each number, by name; the others are taken as they are.
 BOUNDS: dict[str, tuple[float, float]] = {
     "categories": (1, 100_000),
+    "items": (0, 1_000_000),
     "epochs": (1, 1000),
     "lanes": (1, 65_536),
     "rounds": (1, 100_000),

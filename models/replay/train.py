@@ -51,6 +51,9 @@ class Recipe:
     features: FeatureSpec = field(default_factory=FeatureSpec)
     tasks: tuple[str, ...] = TASKS  # what a release scores, see models/tasks.py
     categories: int = 300  # vocabulary of the category head, beside "other"
+    items: int = (
+        20_000  # vocabulary of the next-item head, at most (models/replay/item_fit.py); 0: no such head
+    )
     epochs: int = 10
     lanes: int = 32  # shoppers in a batch
     rounds: int = 128  # events per shopper between two updates

@@ -23,7 +23,7 @@ from models.replay import recipes
 MOST_POINTS = 10_000  # of a grid
 _KEYS = ("low", "high", "log", "step")
 # With another of these the held-out loss measures something else, and trials could not be compared.
-_UNCOMPARABLE = ("categories", "held_out", "lapse_weight", "category_weight")
+_UNCOMPARABLE = ("categories", "items", "held_out", "lapse_weight", "category_weight")
 
 
 class SpaceProblem(ValueError):

@@ -120,11 +120,22 @@ class PushPayload(Section):
 
 
 class RerankPayload(Section):
-    """An order for a list of items: the popular ones of the most likely next categories."""
+    """An order for a list of items: the likeliest next ones, or the popular ones of the likely next categories."""
 
     size: int = Field(ge=1, le=100, description="Items in the list.")
+    candidates: Literal["next_item", "popular"] = Field(
+        default="next_item",
+        description="next_item: the items that the model holds most likely next, where the release can tell; popular: the "
+        "most bought of the likely next categories, and so where it cannot.",
+    )
+    considered: int = Field(
+        default=200,
+        ge=1,
+        le=1000,
+        description="Likely next items that margin, most_per_category and temperature choose from (next_item).",
+    )
     top_categories: int = Field(
-        default=3, ge=1, le=5, description="Next categories that items are taken from."
+        default=3, ge=1, le=5, description="Next categories that items are taken from (popular)."
     )
     most_per_category: int | None = Field(
         default=None, ge=1, description="Most items of one category in the list; null: no limit."
@@ -140,6 +151,14 @@ class RerankPayload(Section):
         description="0: always the best order; above: drawn, at 1 as likely as items are, so that orders can be compared.",
     )
     expires_minutes: Positive = Field(description="Valid for, minutes after the event.")
+
+    @model_validator(mode="after")
+    def _enough(self) -> "RerankPayload":
+        if self.considered < self.size:
+            raise ValueError(
+                f"considered {self.considered} is below size {self.size}, so no list would be full; raise considered"
+            )
+        return self
 
 
 class _Campaign(Section):

@@ -234,7 +234,7 @@ class Partition:
 
 @cache
 def model(release_uri: str) -> Model:
-    return Model(load(release_uri), read(release_uri).card)
+    return Model.of(load(release_uri), read(release_uri))
 
 
 def release(folder: Path, **changes: Any) -> str:

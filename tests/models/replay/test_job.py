@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import engine, release
+from models import engine, item_head, release
 from models.featurizer import FeatureSpec
 from models.replay.__main__ import main
 from models.replay.card import popular
@@ -43,6 +43,10 @@ def test_run_writes_a_release_with_its_metrics(shop: Settings, capsys: pytest.Ca
     assert {"buy_7d", "lapse_30d", "next_category"} <= card.metrics["evaluation"]["tasks"].keys()
     assert all(items[0].startswith("item-") for items in card.popular.values())
     assert json.loads((folder / "release.json").read_text())["git_revision"]
+    head = item_head.load(release.read(str(folder)))
+    assert head is not None
+    assert all(item.startswith("item-") for item in head.items)
+    assert card.metrics["next_item"]["items"] == len(head.items)
     out = capsys.readouterr().out
     assert "buys again within 7 days of a basket" in out
     assert f"intentflow models promote {folder.name}" in out
@@ -175,3 +179,12 @@ def test_help_has_examples_that_parse() -> None:
     for line in text.splitlines():
         if line.startswith("  intentflow replay"):
             parser().parse_args(line.split()[2:])
+
+
+def test_a_recipe_may_leave_the_next_item_head_out(shop: Settings, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("items: 0\nepochs: 1\n")
+    assert main(["train", *INTERVAL, "--recipe", str(recipe)]) == 0
+    (folder,) = Path(shop.releases_uri).iterdir()
+    assert item_head.load(release.read(str(folder))) is None
+    assert "next_item" not in release.read(str(folder)).card.metrics

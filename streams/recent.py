@@ -1,0 +1,56 @@
+"""What a shopper did lately, as of an event of a batch: the last events in the row before the batch, and those of the batch.
+
+Only a list asks for it (models/item_head.py), so only shoppers with an event that a list may follow are kept in mind, as copies
+of their rings; the batch will have moved these on. Where a batch was cut makes no difference: of all events up to and with the
+one asked about, the latest `ring` count.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.events import TYPE_CODE
+from streams.compiled import CompiledPolicy
+from streams.policy import RerankCampaign
+from streams.rows import Rows, Slots
+
+Array = npt.NDArray[Any]
+ERASURE = TYPE_CODE["erasure"]
+
+
+class Recent:
+    """Made before a batch is applied; `counted` and `at` are told after it."""
+
+    def __init__(self, rows: Rows, slots: Slots, events: Array, wanted: Array) -> None:
+        """The batch's events EVENT (N,) of the shoppers at slots (N,); wanted: bool (N,), after which it may be asked."""
+        self._slots, self._events, self._ring = slots, events, rows.ring_size
+        self._kept = np.unique(slots[wanted])
+        _, self._before, lengths, _ = rows.held(self._kept)
+        self._stops = np.cumsum(lengths)
+        self._starts = self._stops - lengths
+        self.counted = np.ones(len(slots), bool)  # not doubles, nor what was in the row already
+        self.at: Array = np.arange(len(slots))  # the events that are asked about, by position
+
+    def __getitem__(self, row: int) -> Array:
+        """EVENT (R,), oldest first, up to and with the event at[row], which must be a wanted one."""
+        event = int(self.at[row])
+        slot = self._slots[event]
+        mine = np.flatnonzero(self._slots[: event + 1] == slot)
+        erased = np.flatnonzero(self._events["type"][mine] == ERASURE)
+        if len(erased):
+            mine = mine[erased[-1] + 1 :]
+        now = self._events[mine[self.counted[mine]]]
+        if len(erased):
+            return now[-self._ring :]
+        kept = int(np.searchsorted(self._kept, slot))
+        before = self._before[self._starts[kept] : self._stops[kept]]
+        return np.concatenate([before, now])[-self._ring :]
+
+
+def followed_by_lists(policy: CompiledPolicy) -> npt.NDArray[np.bool_]:
+    """bool (256,): the event types after which a campaign of the policy orders a list."""
+    lists = [at for at, campaign in enumerate(policy.campaigns) if isinstance(campaign, RerankCampaign)]
+    return np.asarray(policy.types[lists].any(0))
