@@ -188,4 +188,5 @@ def _touched(scored: Scored, wanting: dict[int, list[Wanting]], contacts: Contac
     }
     if not timers and not arming:
         return frozenset()
-    return frozenset(row for row, user in enumerate(users) if user in arming or user in timers)
+    waiting = timers.users
+    return frozenset([row for row, user in enumerate(users) if user in arming or user in waiting])

@@ -85,6 +85,6 @@ def _considered(campaign: Campaign, policy: CompiledPolicy) -> int:
         return 0
     payloads = [variant.campaign.payload for variant in policy.variants[campaign.id]]
     return max(
-        one.considered if isinstance(one, RerankPayload) and one.candidates == "next_item" else 0
+        one.chosen_from if isinstance(one, RerankPayload) and one.candidates == "next_item" else 0
         for one in payloads
     )

@@ -18,11 +18,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from models.item_head import Next
 from streams.catalogue import Catalogue
 from streams.policy import RerankPayload
+
+Likely = tuple[str, str, float]  # item, category, probability
 
 
 class Candidate(NamedTuple):
@@ -86,20 +89,12 @@ def candidates(
     Without, = P(category) * its share of the category, taken as Zipf's: proportional to 1 / its rank. A release
     keeps the order of a category's popular items, not their counts; 1 / rank is the usual prior for that.
     """
-    if by_head(payload, items):
-        return _looked_up(payload, items or (), catalogue)
-    found: dict[str, Candidate] = {}
-    for category, probability in likely[: payload.top_categories]:
-        usual = popular.get(category, ())
-        for item, weight in zip(usual, _weights(len(usual)), strict=True):
-            score = probability / weight
-            if catalogue is not None and item not in catalogue.items:
-                continue
-            if item not in found or found[item].score < score:
-                worth = 1.0 if catalogue is None else catalogue.worth(item, payload.margin_weight)
-                named = "" if catalogue is None else catalogue.items[item].category
-                found[item] = Candidate(item, named or category, score, score * worth)
-    return sorted(found.values(), key=lambda one: (-one.worth, one.item))
+    by_item = by_head(payload, items)
+    likeliest = (
+        _looked_up(items or (), catalogue) if by_item else _popular(payload, likely, popular, catalogue)
+    )
+    found = [_candidate(*one, payload, catalogue) for one in islice(likeliest, payload.chosen_from)]
+    return sorted(found, key=lambda one: -one.worth)  # equals as they were
 
 
 def by_head(payload: RerankPayload, items: Sequence[Next] | None) -> bool:
@@ -107,16 +102,39 @@ def by_head(payload: RerankPayload, items: Sequence[Next] | None) -> bool:
     return items is not None and payload.candidates == "next_item"
 
 
-def _looked_up(payload: RerankPayload, items: Sequence[Next], catalogue: Catalogue | None) -> list[Candidate]:
-    found = []
-    for one in items[: payload.considered]:
-        if catalogue is None:
-            found.append(Candidate(one.item, one.category, one.probability, one.probability))
-        elif one.item in catalogue.items:
-            worth = one.probability * catalogue.worth(one.item, payload.margin_weight)
-            category = catalogue.items[one.item].category or one.category
-            found.append(Candidate(one.item, category, one.probability, worth))
-    return sorted(found, key=lambda one: -one.worth)  # equals as the head has them
+def _looked_up(items: Sequence[Next], catalogue: Catalogue | None) -> Iterator[Likely]:
+    """What a list may show of what the head looked up, best first."""
+    for one in items:
+        if catalogue is None or one.item in catalogue.items:
+            yield one.item, one.category, one.probability
+
+
+def _popular(
+    payload: RerankPayload,
+    likely: Sequence[tuple[str, float]],
+    popular: Mapping[str, Sequence[str]],
+    catalogue: Catalogue | None,
+) -> Iterator[Likely]:
+    """The popular items of the likely categories that a list may show, best first."""
+    best: dict[str, tuple[float, str]] = {}
+    for category, probability in likely[: payload.top_categories]:
+        usual = popular.get(category, ())
+        for item, weight in zip(usual, _weights(len(usual)), strict=True):
+            score = probability / weight
+            if (item not in best or best[item][0] < score) and (catalogue is None or item in catalogue.items):
+                best[item] = score, category
+    for item in sorted(best, key=lambda item: (-best[item][0], item)):
+        score, category = best[item]
+        yield item, category, score
+
+
+def _candidate(
+    item: str, category: str, score: float, payload: RerankPayload, catalogue: Catalogue | None
+) -> Candidate:
+    if catalogue is None:
+        return Candidate(item, category, score, score)
+    worth = score * catalogue.worth(item, payload.margin_weight)
+    return Candidate(item, catalogue.items[item].category or category, score, worth)
 
 
 def _drawn(found: list[Candidate], payload: RerankPayload, seed: str) -> tuple[list[Candidate], list[float]]:

@@ -16,7 +16,7 @@ import base64
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,8 +99,10 @@ class Timers:
     def __len__(self) -> int:
         return sum(map(len, self._by_user.values()))
 
-    def __contains__(self, user: object) -> bool:
-        return user in self._by_user
+    @property
+    def users(self) -> KeysView[str]:
+        """Shoppers for whom one runs."""
+        return self._by_user.keys()
 
     def __bool__(self) -> bool:
         return bool(self._by_user)

@@ -132,7 +132,7 @@ class RerankPayload(Section):
         default=200,
         ge=1,
         le=1000,
-        description="Likely next items that margin, most_per_category and temperature choose from (next_item).",
+        description="Likely items that margin, most_per_category and temperature choose from.",
     )
     top_categories: int = Field(
         default=3, ge=1, le=5, description="Next categories that items are taken from (popular)."
@@ -159,6 +159,12 @@ class RerankPayload(Section):
                 f"considered {self.considered} is below size {self.size}, so no list would be full; raise considered"
             )
         return self
+
+    @property
+    def chosen_from(self) -> int:
+        """How many of the likeliest items can be in the list: `considered` where anything is asked but likelihood."""
+        plain = not self.temperature and not self.margin_weight and self.most_per_category is None
+        return self.size if plain else self.considered
 
 
 class _Campaign(Section):
