@@ -84,14 +84,15 @@ class Contact:
         """After an intervention; forgets what no rule can need any more.
 
         `reach(entry)` is the longest window, ms, in which a rule counts the entry. Twice that is kept behind
-        the newest entry, because a late event looks back from its own time (see `decide.standing_rule`).
+        the newest entry, because a late event looks back from its own time (see `rules.standing_rule`). One that waits
+        for its hour does not count as the newest: it may be called back.
         """
         if not reach(sent):
             return self  # no rule counts it: caps exempt its kind and it has no cooldown
         entries = [*self.sent, sent]
         if len(entries) > 1 and sent.time < entries[-2].time:
             entries.sort(key=lambda entry: entry.time)
-        newest = entries[-1].time
+        newest = next((entry.time for entry in reversed(entries) if entry.send_after is None), 0)
         return replace(
             self, sent=tuple([entry for entry in entries if entry.out > newest - 2 * reach(entry)])
         )

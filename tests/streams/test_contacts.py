@@ -64,6 +64,13 @@ def test_sent_is_kept_twice_its_reach_and_in_order_of_time() -> None:
     assert [entry.time for entry in contact.sent] == [102, 120, 149]  # less than 48 before 149
 
 
+def test_what_waits_lets_nothing_be_forgotten_for_it_may_be_called_back() -> None:
+    waits = Sent("winback", "coupon", 149, "later", 160)
+    contact = Contact().after(sent(100), day).after(waits, day)
+    assert [entry.time for entry in contact.sent] == [100, 149]
+    assert [entry.time for entry in contact.without("later").sent] == [100]
+
+
 def test_what_no_rule_counts_is_not_kept() -> None:
     assert Contact().after(sent(100), lambda _: 0) == Contact()
 
