@@ -19,6 +19,9 @@ DECISIONS = Counter("intentflow_decisions_total", "Decisions published", ["outco
 TIMERS = Counter(
     "intentflow_timers_total", "Pauses and messages that wait: armed, cancelled, rang, raised", ["what"]
 )
+TIMERS.labels(
+    "raised"
+)  # at 0 from the start: the increase of a series that is born at 1 is 0, and no alert sees it
 INTERVENTIONS = Counter("intentflow_interventions_total", "Interventions published", ["kind"])
 DROPPED = Counter("intentflow_dropped_total", "Records not scored", ["reason"])
 LATE = Counter("intentflow_late_events_total", "Events older than one seen before", ["handling"])

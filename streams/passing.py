@@ -126,7 +126,7 @@ class Pass:
         if self._lists is None:
             return None
         wanted = self._lists[events.events["type"]] & fresh
-        return Recent(shoppers.rows, slots, events.events, wanted) if wanted.any() else None
+        return Recent(shoppers.rows, slots, events.events, events.offsets, wanted) if wanted.any() else None
 
     def _process(self, parts: list[Part], events: Events, lap: Lap) -> list[Work]:
         lap("step")

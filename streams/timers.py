@@ -205,7 +205,13 @@ def kept(moment: Moment) -> Moment:
     """The moment without what belongs to a release: the same before and after it was stored."""
     names = [moment.categories[at] for at in moment.top]
     return replace(
-        moment, top=list(range(len(names))), categories=names, popular={}, now=None, catalogue=None
+        moment,
+        top=list(range(len(names))),
+        categories=names,
+        popular={},
+        now=None,
+        catalogue=None,
+        items=None,
     )
 
 

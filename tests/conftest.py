@@ -4,6 +4,7 @@ A test marked `kafka` (or using `kafka_broker`, `secure_broker` or `apicurio`) r
 marked `embedded` (or using `embedded_broker`) against noida-db; everything else is fast and starts no process. Brokers
 live for the session: a test keeps apart from the others by the topic prefix in its `settings`.
 Without Java the `kafka` tests skip, except with CI=true, where that is a failure.
+Properties are checked without a clock: on a machine shared with a broker a slow example says nothing.
 """
 
 import os
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import hypothesis
 import pytest
 
 from tests.brokers import Unavailable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 Broker = TypeVar("Broker")
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _MARKER_OF = {
     "kafka_broker": "kafka",

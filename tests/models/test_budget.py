@@ -22,7 +22,7 @@ def some(seed, shoppers=300, actions=4, rough=False):
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1.2), rough=st.booleans(), masked=st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_spend_never_exceeds_the_budget_and_falls_short_by_less_than_an_action(seed, share, rough, masked):
     value, cost = some(seed, rough=rough)
     eligible = np.random.default_rng(seed).random(value.shape) < (0.6 if masked else 2)
@@ -106,7 +106,6 @@ def test_what_cannot_be_allocated_is_refused(given, said):
 
 
 @given(seed=st.integers(0, 10_000), levels=st.integers(1, 6), weighted=st.booleans())
-@settings(deadline=None)
 def test_uplift_rises_with_the_discount_and_nothing_nearer_does(seed, levels, weighted):
     rng = np.random.default_rng(seed)
     uplift = rng.normal(size=(20, levels))

@@ -38,7 +38,7 @@ def test_pack_order_refuses_shoppers_without_events() -> None:
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lengths=lengths_of_shoppers)
 def test_carried_state_equals_the_full_pass(trunk: str, lengths: list[int]) -> None:
     torch.manual_seed(0)

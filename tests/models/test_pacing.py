@@ -78,7 +78,7 @@ def test_what_is_learnt_later_of_costs_is_made_good():
     forecast=st.sampled_from([None, 10.0, 100_000.0]),
     masked=st.booleans(),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_spend_is_never_above_the_bound(seed, bound, forecast, masked):
     pacer = Pacer(25.0, bound, forecast=forecast)
     rng = np.random.default_rng(seed)

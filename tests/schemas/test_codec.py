@@ -45,7 +45,7 @@ class OtherWriters(FileRegistry):
 
 
 @named
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_avro_python3_reads_what_encode_writes_and_the_reverse(name: str, data: st.DataObject) -> None:
     text, codec = avro.current(name), Codec(FileRegistry(), name)
@@ -205,7 +205,7 @@ def test_a_record_of_another_topic_is_undecodable(events: Codec) -> None:
     assert "intentflow.Policy" in bad.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_decoded_or_named(body: bytes) -> None:
     for name in ("behavior_event", "contact", "dead_letter"):
@@ -214,7 +214,7 @@ def test_any_bytes_are_decoded_or_named(body: bytes) -> None:
         assert len(decoded.batch) + len(decoded.bad) == 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 63)))
 def test_good_and_bad_partition_the_batch(broken: set[int]) -> None:
     codec = Codec(FileRegistry(), "behavior_event")
@@ -246,7 +246,7 @@ def test_a_record_of_an_older_version_is_read_with_the_defaults_of_today() -> No
 
 
 @named
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_any_older_version_lacked_is_its_default(name: str, data: st.DataObject) -> None:
     fields = json.loads(avro.current(name))["fields"]

@@ -165,7 +165,7 @@ def test_a_schema_that_is_wrong_by_itself_is_refused(field: dict[str, Any], said
 
 
 @pytest.mark.parametrize("name", avro.NAMES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_dropping_what_has_a_default_is_always_allowed_and_reads_back(name: str, data: st.DataObject) -> None:
     today = json.loads(avro.current(name))

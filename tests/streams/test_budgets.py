@@ -98,7 +98,7 @@ def test_what_was_spent_survives_a_crash_and_what_was_not_committed_is_not_spent
     assert stored.book.budgets.end() == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 71), st.floats(0.3, 1.0)), max_size=120),
     st.floats(0, 12),

@@ -81,7 +81,7 @@ def out(decision: Decision) -> int:
     return decision.event_time if push is None else int(push["send_after"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(logs, policies(), cuts)
 def test_row_3_nothing_reaches_a_shopper_in_quiet_hours(
     log: list[Event], policy: CompiledPolicy, cut: set[int]
@@ -92,7 +92,7 @@ def test_row_3_nothing_reaches_a_shopper_in_quiet_hours(
         assert decision.event_time <= out(decision) < decision.intervention.expires_at
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(logs, policies(), cuts)
 def test_rows_1_and_2_no_window_holds_more_than_its_cap_and_no_cooldown_is_broken(
     log: list[Event], policy: CompiledPolicy, cut: set[int]
@@ -112,7 +112,7 @@ def test_rows_1_and_2_no_window_holds_more_than_its_cap_and_no_cooldown_is_broke
             assert all(later - earlier >= cooldown for earlier, later in itertools.pairwise(times))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(logs, policies(), cuts, st.sampled_from([0, 65536]))
 def test_row_5_the_same_log_gives_the_same_decisions_wherever_it_is_cut(
     log: list[Event], policy: CompiledPolicy, cut: set[int], capacity: int
@@ -120,7 +120,7 @@ def test_row_5_the_same_log_gives_the_same_decisions_wherever_it_is_cut(
     assert walk(log, policy, cut, capacity) == walk(log, policy, set())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(logs, policies(), cuts)
 def test_rows_6_and_7_the_held_out_and_control_arms_get_nothing(
     log: list[Event], policy: CompiledPolicy, cut: set[int]
@@ -132,7 +132,7 @@ def test_rows_6_and_7_the_held_out_and_control_arms_get_nothing(
         assert not policy.rules[decision.campaign].dry_run
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(acts, max_size=12), st.integers(0, 200))
 def test_row_2_nothing_within_the_cooldown_after_a_purchase_known_by_then(
     log: list[Event], window: int
@@ -155,7 +155,7 @@ def test_row_2_nothing_within_the_cooldown_after_a_purchase_known_by_then(
             assert decision.event_time >= NOON + bought * HOUR + window * HOUR
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.integers(0, 90), min_size=2, max_size=12), st.sampled_from(["cap", "kind"]), cuts)
 def test_rows_1_to_3_what_waits_for_the_morning_counts_in_the_morning(
     hours: list[int], rule: str, cut: set[int]

@@ -1,15 +1,19 @@
 """What waits: a pause that a shopper makes, a message whose hour has not come; asked once more when it rings."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from models.item_head import Next
 from streams.choosing import Deciding
 from streams.compiled import CompiledPolicy
 from streams.contacts import FORGET, Said
 from streams.decide import Decision, ring
+from streams.moments import moments
 from streams.policy import Policy
+from streams.timers import kept
 from tests.streams.decide_cases import HOUR, NOON, Event, Stored, compiled, document, passed, run, scored
 
 COUPON, PUSH, RERANK = 0, 1, 2
@@ -289,3 +293,10 @@ def test_a_list_cannot_wait() -> None:
     source["trigger"]["idle_minutes"] = 5
     with pytest.raises(ValidationError, match="a list is of use to a shopper who is there; remove it"):
         Policy.model_validate(document(campaigns=[source]))
+
+
+def test_what_waits_holds_nothing_of_the_release_that_was_in_use() -> None:
+    (moment,) = moments(scored([Event()]), [0], None, None, {})
+    looked_up = replace(moment, items=[Next("item", "category", 0.5)])
+    assert kept(looked_up) == kept(moment)
+    assert kept(looked_up).items is None

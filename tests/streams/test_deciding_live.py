@@ -176,7 +176,7 @@ def test_row_23_the_rate_is_that_of_the_log_wherever_it_is_cut(tmp_path: Path, u
     assert {reason for user, reason in found if user == "user-2"} == {"emitted"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 59), max_size=6))
 def test_row_5_decisions_are_the_same_wherever_batches_are_cut(uri: str, seed: int, cuts: list[int]) -> None:
     """Late events and doubles among them; what was known of the shopper is in the digest."""

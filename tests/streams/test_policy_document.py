@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.policy_document import PolicyProblem, load, parse
@@ -238,7 +238,6 @@ def test_no_text_brings_anything_but_a_problem(text: str) -> None:
         parse(text, "p.yaml")
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["name", "holdout", "consent", "frequency_caps", "campaigns"]),
     st.recursive(

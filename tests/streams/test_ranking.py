@@ -63,7 +63,7 @@ def test_orders_come_as_often_as_their_propensities_say() -> None:
         assert abs(seen[order] - 4000 * chance) < 5 * math.sqrt(4000 * chance), order
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(1, 7),
     st.sampled_from([0.0, 0.3, 1.0, 10.0]),

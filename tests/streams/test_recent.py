@@ -50,7 +50,7 @@ def interventions(partition: Partition) -> list[dict[str, Any]]:
     return CODECS.intervention.decode_rows(found)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(LOG, st.lists(st.integers(1, 9), min_size=25, max_size=25))
 def test_lists_are_looked_up_by_the_last_events_wherever_batches_are_cut(
     uri: str, drawn: list[tuple[str, int]], cuts: list[int]
@@ -91,6 +91,50 @@ def test_lists_are_looked_up_by_the_last_events_wherever_batches_are_cut(
         assert asked == expected
         told.append([one["rerank"]["items"] for one in interventions(partition)])
     assert told[0] == told[1] == told[2]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Item hashes of each history that the head is asked with."""
+    found: list[list[int]] = []
+
+    def noted(self: ItemHead, trunk: Any, recent: Any, *rest: Any) -> Any:
+        found.extend(one["item"].tolist() for one in recent)
+        return BEST(self, trunk, recent, *rest)
+
+    monkeypatch.setattr(ItemHead, "best", noted)
+    return found
+
+
+def named(*items: int) -> list[int]:
+    return hash_names([f"item-{at}" for at in items]).tolist()
+
+
+@pytest.mark.parametrize("sizes", [(4,), (3, 1)])
+def test_an_event_that_comes_late_stands_where_it_belongs(
+    uri: str, tmp_path: Path, asked: list[list[int]], sizes: tuple[int, ...]
+) -> None:
+    log = records(
+        [event(0, 0), event(0, 5), event(0, 2, event_type="search"), event(0, 6, event_type="click")]
+    )
+    partition, start = Partition(tmp_path, uri, policy=lists()), 0
+    for size in sizes:
+        partition.process(log[start : start + size])
+        start += size
+    assert asked == [named(0, 2, 5, 6)]
+
+
+def test_an_erasure_that_is_redone_takes_nothing_twice(
+    uri: str, tmp_path: Path, asked: list[list[int]]
+) -> None:
+    erasure = event(0, 1, event_type="erasure")
+    log = records([event(0, 0), erasure, event(0, 2), event(0, 3), event(0, 4, event_type="click")])
+    partition = Partition(tmp_path, uri, policy=lists())
+    partition.process(log[:1])
+    partition.process(log[1:4])
+    partition.crash()
+    partition.process(log[1:5])
+    assert asked == [named(2, 3, 4)]
 
 
 def test_the_reason_is_that_of_the_release_in_use(uri: str, tmp_path: Path) -> None:

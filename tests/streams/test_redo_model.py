@@ -241,7 +241,6 @@ def test_whatever_harm_falls_where_state_and_outputs_are_those_of_a_calm_run(
         settings=settings(
             max_examples=40,
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

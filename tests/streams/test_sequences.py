@@ -116,7 +116,7 @@ def check_same_outcome(mine: list[Applied], theirs: list[Applied]) -> None:
     np.testing.assert_allclose(*trunks, atol=HIDDEN, rtol=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(log=logs(), data=st.data())
 def test_all_at_once_is_what_the_careful_way_gives(
     releases: list[tuple[Engine, Card]], log: Log, data: st.DataObject
@@ -131,7 +131,7 @@ def test_all_at_once_is_what_the_careful_way_gives(
         check_same(fast, other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(log=logs(), data=st.data())
 def test_what_is_applied_already_is_passed_over_and_another_release_renews_the_rows(
     releases: list[tuple[Engine, Card]], log: Log, data: st.DataObject

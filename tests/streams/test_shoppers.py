@@ -53,7 +53,7 @@ def test_every_event_is_predicted_once_and_names_its_release(tmp_path: Path, uri
     assert all(np.all(np.diff(p["survival"]) <= 1e-6) for p in predictions)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 59), max_size=6))
 def test_where_batches_are_cut_changes_nothing(uri: str, seed: int, cuts: list[int]) -> None:
     raw = records(log_of(seed, 60, 4))
@@ -71,7 +71,7 @@ def test_where_batches_are_cut_changes_nothing(uri: str, seed: int, cuts: list[i
             np.testing.assert_allclose(a["survival"], b["survival"], atol=1e-5)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000), rows=st.sampled_from([24, 64]))
 def test_crashes_at_any_commit_lose_and_double_nothing(uri: str, seed: int, rows: int) -> None:
     """Random cuts, crashes before and after the local write, evictions: rows and published set as undisturbed."""

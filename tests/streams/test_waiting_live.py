@@ -162,7 +162,7 @@ def test_an_old_upload_does_not_ring_its_own_pause(restart: str, tmp_path: Path,
     st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["go on", "crash", "no local write"])), min_size=1),
     st.sampled_from([{}, {"count": 4}, {"money": 2.0}]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_where_it_is_cut_and_crashes_makes_no_difference(
     tmp_path_factory: pytest.TempPathFactory,
     uri: str,

@@ -27,7 +27,7 @@ def rounds(bandit, count, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 10_000), epsilon=st.floats(0, 1), learnt=st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_probabilities_sum_to_one_and_every_eligible_action_has_the_floor(kind, seed, epsilon, learnt):
     bandit = KINDS[kind](ACTIONS, 3, epsilon)
     if learnt:
@@ -63,7 +63,7 @@ def test_the_propensity_is_how_often_the_action_is_drawn(kind):
     discount=st.sampled_from([1.0, 0.9, 0.5]),
     balance=st.sampled_from([None, 3.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_feedback_in_any_order_and_batches_gives_the_same_posterior(seed, cuts, discount, balance):
     told = rounds(Uniform(ACTIONS, 3), 80, seed)
     whole, parted = (Thompson(ACTIONS, 3, shared=2.0, discount=discount, balance=balance) for _ in range(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -24,7 +24,6 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return shopper, rng.random(size) < 0.5, scores, rng.integers(0, 4, SHOPPERS).astype(float)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_figures_under_weights_are_those_of_scikit_learn(
     case: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],

@@ -12,7 +12,7 @@ from models.families.table import Standard
 numbers = st.one_of(st.floats(-1e6, 1e6), st.just(np.nan))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 4)), elements=numbers), st.booleans())
 def test_standardised_inputs_are_finite_with_a_flag_for_each_column_that_had_holes(inputs, log):
     standard = Standard.of(inputs, log)

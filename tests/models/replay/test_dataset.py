@@ -41,7 +41,7 @@ def live(events: list[dict[str, object]], cuts: list[int]) -> dict[str, tuple[np
     return {user: tuple(map(np.stack, zip(*parts, strict=True))) for user, parts in found.items()}  # type: ignore[misc]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, len(EVENTS) - 1), max_size=12))
 def test_training_tensors_equal_live_features_to_the_last_bit(cuts: list[int]) -> None:
     built = sequences(EVENTS)

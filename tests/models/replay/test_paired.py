@@ -32,7 +32,7 @@ def rows(
     return Matured("buy_7d", shopper, np.arange(n), came, 1 / (1 + np.exp(-seen)))
 
 
-@hypothesis_settings(deadline=None, max_examples=25)
+@hypothesis_settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(20, 200), st.sampled_from([1, 2, 8]))
 def test_figures_are_those_of_scikit_learn_with_ties(seed: int, n: int, digits: int) -> None:
     found = rows(n, (1.0,), seed)

@@ -36,7 +36,7 @@ def told(found: Rows, of: object) -> dict[tuple[str, int], float]:
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(35, DAYS - 1), st.sampled_from(sorted(ASKED)))
 def test_no_outcome_changes_when_more_of_the_future_is_known(day: int, name: str) -> None:
     stop = START + day * DAY_MS

@@ -83,7 +83,7 @@ def rows_of(made: list[list[Event]]) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(events_of_shoppers, st.integers(0, 10 * DAY_MS))
 def test_targets_are_what_their_definition_says(drawn: list[list[tuple[str, int, str]]], seen: int) -> None:
     made, until = histories(drawn), START + seen
