@@ -22,6 +22,10 @@ from streams.local_time import known_zone
 from streams.policy import Campaign
 
 Row = Mapping[str, Any]
+MONEY = ("revenue", "returned", "margin", "coupon_cost", "contact_cost")
+# More than a shopper spends within a window, in any currency. A price of 1e200 has no finite square, and far less than that
+# drowns what all others said in the noise; events are refused for prices that are no numbers only.
+MOST = 1e9
 log = logging.getLogger(__name__)
 
 
@@ -126,4 +130,6 @@ def _unfit(row: Row) -> str:
         return "broken"  # no decision of ours
     if not known_zone(row["time_zone"]):
         return "broken"
+    if not all(row[name] is None or abs(row[name]) <= MOST for name in MONEY):
+        return "broken"  # NaN too
     return "" if row["first_complete"] else "revised"

@@ -60,6 +60,17 @@ def test_each_decision_is_learnt_once_and_what_is_not_learnt_is_counted() -> Non
     assert found.changed() == []
 
 
+@pytest.mark.parametrize("name", ["revenue", "returned", "margin", "coupon_cost", "contact_cost"])
+@pytest.mark.parametrize("absurd", [1e200, -1.1e9, float("inf"), float("nan")])
+def test_an_absurd_sum_is_not_learnt_and_what_is_can_be_published(name: str, absurd: float) -> None:
+    policy = learning()
+    found = learner(policy)
+    found.learn([outcome(policy, "two", 20.0), outcome(policy, "five") | {name: absurd}])
+    assert found.counts == {"learnt": 1, "broken": 1}
+    (state,) = found.changed()
+    assert Learnt.of(state.row("default", 7)).bandit.posterior.square == 100.0
+
+
 def test_batches_make_no_difference() -> None:
     policy, rng = learning(), np.random.default_rng(1)
     rows = [
