@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -78,9 +78,9 @@ class Learnt:
             "state": dumped(self.bandit),
         }
 
-    def row(self, policy: str, learnt_at: int) -> dict[str, Any]:
-        """As a row of schemas/bandit.avsc. policy: its name; learnt_at: wall clock, ms."""
-        known = {"policy": policy, "version": self.version, "learnt_at": learnt_at}
+    def row(self, policy: str, learnt_at: int, offsets: Sequence[int] = ()) -> dict[str, Any]:
+        """As a row of schemas/bandit.avsc. policy: its name; learnt_at: wall clock, ms; offsets: next ones, by partition."""
+        known = {"policy": policy, "version": self.version, "learnt_at": learnt_at, "offsets": [*offsets]}
         return {"name": key(policy, self.campaign), **known, **self._said()}
 
     def chooser(self, experiment: Experiment) -> LinearBandit:
