@@ -6,12 +6,13 @@ import re
 import time
 from typing import Any
 
+import typer
 import yaml
 
 from schemas.kafka import written
 from schemas.settings import Settings
 from schemas.topics import TopicProblem
-from streams.cli.contents import Contents
+from streams.cli.contents import Contents, text
 from streams.cli.log import Log
 from streams.learning.state import Learnt
 from streams.policy import Policy
@@ -48,14 +49,26 @@ def history(log: Log, settings: Settings) -> list[dict[str, Any]]:
 
 
 def learnt(log: Log, settings: Settings) -> dict[str, Learnt]:
-    """What was learnt of the arms of campaigns of the policy that workers follow, as it was published last."""
-    contents, found = Contents(settings, "bandits"), dict[bytes | None, dict[str, Any] | None]()
+    """What was learnt of the arms of campaigns of the policy that workers follow, as it was published last.
+
+    A record that cannot be used is named on stderr and left out, as workers do.
+    """
+    contents, found, seen = Contents(settings, "bandits"), dict[str, Learnt](), set[bytes | None]()
     for record in log.newest(contents.topic, 0):
-        if record.key not in found:
-            (content,) = contents.decode([record])
-            found[record.key] = content.row
-    states = [Learnt.of(row) for row in found.values() if row and row["policy"] == settings.policy_name]
-    return {state.campaign: state for state in states}
+        if record.key in seen:
+            continue
+        seen.add(record.key)
+        (content,) = contents.decode([record])
+        policy, _, campaign = text(record.key).partition("/")
+        if record.value is None or policy != settings.policy_name:
+            continue
+        try:
+            if content.row is None:
+                raise ValueError(content.problem)
+            found[campaign] = Learnt.of(content.row)
+        except ValueError as problem:
+            typer.echo(f"mind: what was learnt of {campaign} is not used: {problem}", err=True)
+    return found
 
 
 def publish(settings: Settings, document: str) -> Policy:

@@ -23,9 +23,9 @@ from schemas.kafka import confluent_config, wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, TopicProblem, Topics
-from streams.learning.learner import Learner
+from streams.learning.learner import Learner, Row
 from streams.learning.policies import Policies
-from streams.learning.publisher import Publisher
+from streams.learning.publisher import LearningProblem, Publisher
 from streams.learning.state import Learnt
 from streams.outcomes_changelog import latest
 from streams.side_agents import PASSING, POLL_RECORDS, consumer_config, until_told
@@ -84,10 +84,11 @@ class Learning:
             self._settings, self._registry
         )  # first: from here on nobody else changes what is read
         self._follow()
-        self.learner = Learner(self._policies, self._known())
+        rows = self._known()
+        self.learner = Learner(self._policies, map(Learnt.of, rows))
         self._consumer = Consumer(consumer_config(self._settings, "learn", ""))
         try:
-            self._assign()
+            self._assign(max((row["offsets"] for row in rows), key=sum, default=[]))
             due = time.monotonic() + self._settings.learn_interval_s
             while not stop.is_set() and not (until_end and self._ended == set(self._offsets)):
                 self._take(self._consumer.consume(POLL_RECORDS, timeout=WAIT_S))
@@ -117,16 +118,28 @@ class Learning:
         rows = dict(zip((mine[at] for at in decoded.index.tolist()), plain_rows(decoded.batch), strict=True))
         self._policies.follow(rows.values(), rows.get(name.encode()))
 
-    def _known(self) -> list[Learnt]:
-        """What is published of the campaigns of our policy."""
+    def _known(self) -> list[Row]:
+        """What is published of the campaigns of our policy: rows of schemas/bandit.avsc."""
         found = latest(self._settings, self._topics.bandits, 0, self._newest)
         rows = self._codec["bandit"].decode_rows([*found.values()])
-        return [Learnt.of(row) for row in rows if row["policy"] == self._settings.policy_name]
+        return [row for row in rows if row["policy"] == self._settings.policy_name]
 
-    def _assign(self) -> None:
+    def _assign(self, published: list[int]) -> None:
+        """Go on where the group has committed, else, as brokers forget groups that were long away, where what is published
+        ends: by partition, the same transaction wrote both."""
         places = [TopicPartition(self._topics.outcomes, number) for number in self._numbers]
         # They come only when no transaction over them is open any more.
         committed = self._consumer.committed(places, timeout=2 * self._settings.transaction_timeout_s)
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            if place.offset < 0 and place.partition < len(published):
+                place.offset = published[place.partition]
+        if self.learner.states and all(place.offset < 0 for place in committed):
+            raise LearningProblem(
+                f"{self._topics.bandits}: its records do not say how far {self._topics.outcomes} was read, and the group's "
+                "offsets are gone; delete the records, and it is learnt anew"
+            )
         self._offsets = {place.partition: max(place.offset, 0) for place in committed}
         self._consumer.assign(
             [TopicPartition(self._topics.outcomes, number, at) for number, at in self._offsets.items()]

@@ -22,6 +22,13 @@ from streams.local_time import known_zone
 from streams.policy import Campaign
 
 Row = Mapping[str, Any]
+MONEY = ("revenue", "returned", "margin", "coupon_cost", "contact_cost")
+# More than a shopper spends within a window, in any currency. A price of 1e200 has no finite square, and far less than that
+# drowns what all others said in the noise; events are refused for prices that are no numbers only.
+MOST = 1e9
+# ms without a decision by the scores that are learnt by, until others are: for some time after a change of release decisions by
+# both come, of pauses begun before it and of workers that are late, and each of the old ones would end what the new ones began.
+QUIET = 24 * 3_600_000
 log = logging.getLogger(__name__)
 
 
@@ -73,10 +80,8 @@ class Learner:
                 start = at
 
     def _learn_alike(self, campaign: Campaign, rows: list[Row]) -> None:
-        names, newest = columns(rows[0]["scores"]), max(row["event_time"] for row in rows)
-        state = self._state(campaign, names, newest)
-        if state is None:
-            self.counts["other_scores"] += len(rows)
+        state, rows = self._state(campaign, rows)
+        if not rows:
             return
         state.bandit.learn(
             np.array([context(row["scores"], row["event_time"], row["time_zone"]) for row in rows]),
@@ -84,26 +89,31 @@ class Learner:
             rewards(rows, state.margin_share),
             np.array([row["propensity"] for row in rows]),
         )
-        self.states[campaign.id] = replace(state, latest=max(state.latest, newest))
+        newest = max(state.latest, *(row["event_time"] for row in rows))
+        self.states[campaign.id] = replace(state, latest=newest)
         self._changed.add(campaign.id)
         self.counts["learnt"] += len(rows)
 
-    def _state(self, campaign: Campaign, names: tuple[str, ...], newest: int) -> Learnt | None:
-        """What these outcomes add to; begun anew when the arms, the reward or, from newer decisions on, the scores are
-        others; None where they are of scores that nobody decides by any more."""
-        state, new = self.states.get(campaign.id), Learnt.begun(campaign, names)
+    def _state(self, campaign: Campaign, rows: list[Row]) -> tuple[Learnt, list[Row]]:
+        """What these outcomes, all by the same scores, add to, and those that do. It is begun anew when the arms or the
+        reward are others, and by the first decision by other scores that is `QUIET` newer than all that was learnt."""
+        state, new = self.states.get(campaign.id), Learnt.begun(campaign, columns(rows[0]["scores"]))
         if state is None:
-            return new
+            return new, rows
         if (state.offer, state.margin_share) != (new.offer, new.margin_share):
             why = "its arms, attribution_hours or margin_share are others now"
         elif state.columns == new.columns:
-            return state
-        elif newest <= state.latest:
-            return None
+            return state, rows
         else:
             why = "the release has other scores now"
+            over = (at for at, row in enumerate(rows) if row["event_time"] > state.latest + QUIET)
+            first = next(over, len(rows))
+            self.counts["other_scores"] += first
+            rows = rows[first:]
+            if not rows:
+                return state, rows
         log.warning("%s is learnt anew, %d outcomes are forgotten: %s", campaign.id, state.rounds, why)
-        return new
+        return new, rows
 
 
 def rewards(rows: list[Row], margin_share: float) -> Any:
@@ -126,4 +136,6 @@ def _unfit(row: Row) -> str:
         return "broken"  # no decision of ours
     if not known_zone(row["time_zone"]):
         return "broken"
+    if not all(row[name] is None or abs(row[name]) <= MOST for name in MONEY):
+        return "broken"  # NaN too
     return "" if row["first_complete"] else "revised"

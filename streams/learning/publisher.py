@@ -44,8 +44,8 @@ class Publisher:
 
     def publish(self, states: Iterable[Learnt], offsets: list[TopicPartition], consumer: Consumer) -> None:
         """Raises LearningProblem when it failed: nothing of it stands then."""
-        now = time.time_ns() // 1_000_000
-        rows = [state.row(self._policy, now) for state in states]
+        now, read = time.time_ns() // 1_000_000, [place.offset for place in sorted(offsets)]
+        rows = [state.row(self._policy, now, read) for state in states]
         try:
             self._producer.begin_transaction()
             for row, value in zip(rows, self._codec.encode_rows(rows), strict=True):

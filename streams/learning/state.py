@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -78,9 +78,9 @@ class Learnt:
             "state": dumped(self.bandit),
         }
 
-    def row(self, policy: str, learnt_at: int) -> dict[str, Any]:
-        """As a row of schemas/bandit.avsc. policy: its name; learnt_at: wall clock, ms."""
-        known = {"policy": policy, "version": self.version, "learnt_at": learnt_at}
+    def row(self, policy: str, learnt_at: int, offsets: Sequence[int] = ()) -> dict[str, Any]:
+        """As a row of schemas/bandit.avsc. policy: its name; learnt_at: wall clock, ms; offsets: next ones, by partition."""
+        known = {"policy": policy, "version": self.version, "learnt_at": learnt_at, "offsets": [*offsets]}
         return {"name": key(policy, self.campaign), **known, **self._said()}
 
     def chooser(self, experiment: Experiment) -> LinearBandit:
@@ -94,11 +94,15 @@ class Learnt:
         return made
 
     def misfit(self, campaign: Campaign, columns: tuple[str, ...]) -> str:
-        """Why it cannot be used for this campaign and a release with these columns; '' when it can."""
+        """Why it cannot be used for this campaign, whose arms are learnt, and a release with these columns; '' when it can."""
         experiment = campaign.experiment
-        same = experiment is not None and self.bandit.actions == arms(experiment)
-        if not same or self.offer != offer(campaign):
+        assert experiment is not None
+        assert experiment.learning is not None
+        if self.bandit.actions != arms(experiment) or self.offer != offer(campaign):
             return "what was learnt is of other arms, payloads or attribution_hours"
+        share = experiment.learning.margin_share
+        if self.margin_share != share:
+            return f"what was learnt is of rewards with margin_share {self.margin_share:g}; the policy has {share:g}"
         if self.columns != columns:
             return f"what was learnt is by {', '.join(self.columns)}; the release has {', '.join(columns)}"
         return ""

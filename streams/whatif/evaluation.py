@@ -89,6 +89,7 @@ def evaluate(
         )
     before, after = replay(past, old, settings, learnt), replay(past, new, settings, learnt)
     rehearsed = rehearse(past, old, settings), rehearse(past, new, settings)
+    releases = {name: scored.tasks for name, scored in past.scored.items() if scored.tasks}
     shoppers = len(past.sequences.users)
     known = [one.id for one in old.campaigns]
     found = [
@@ -109,7 +110,7 @@ def evaluate(
         *agreement(before, past.decided, old.version),
         found,
         together(found, shoppers),
-        [*dict.fromkeys(notes(old, learnt or {}) + notes(new, learnt or {}))],
+        [*dict.fromkeys(note for one in (old, new) for note in notes(one, learnt or {}, releases))],
     )
 
 

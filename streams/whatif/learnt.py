@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from streams.compiled import CompiledPolicy
 from streams.decide import Decision
+from streams.learning.dealing import SHARES
 from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 
@@ -15,21 +16,26 @@ def learns(campaign: Campaign) -> bool:
     return campaign.experiment is not None and campaign.experiment.learning is not None
 
 
-def notes(policy: Policy, learnt: Mapping[str, Learnt]) -> list[str]:
-    """By what the arms of each campaign that learns are dealt here, in words."""
+def notes(policy: Policy, learnt: Mapping[str, Learnt], releases: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """By what the arms of each campaign that learns are dealt here, in words. releases: the tasks of each."""
+    compiled = {name: CompiledPolicy(policy, tasks, None, learnt) for name, tasks in releases.items()}
     found = []
-    for campaign in policy.campaigns:
-        if not learns(campaign):
-            continue
-        state = learnt.get(campaign.id)
-        if state is None:
-            how = "its shares: nothing that was learnt is at hand"
-        else:
-            why = state.misfit(campaign, state.columns)
-            how = f"what was learnt up to now, version {state.version} of {state.rounds:,} outcomes"
-            how = f"its shares: {why}" if why else how
-        found.append(f"policy {policy.version}: the arms of {campaign.id} are dealt by {how}")
+    for campaign in filter(learns, policy.campaigns):
+        of: dict[str, list[str]] = {}
+        for name, rules in compiled.items():
+            of.setdefault(_how(rules, campaign, learnt.get(campaign.id)), []).append(name)
+        for how, names in of.items():
+            where = f" under {', '.join(names)}" if len(of) > 1 else ""
+            found.append(f"policy {policy.version}: the arms of {campaign.id} are dealt{where} by {how}")
     return found
+
+
+def _how(rules: CompiledPolicy, campaign: Campaign, state: Learnt | None) -> str:
+    if state is None:
+        return "its shares: nothing that was learnt is at hand"
+    if rules.learnt[campaign.id] != SHARES:
+        return f"what was learnt up to now, version {state.version} of {state.rounds:,} outcomes"
+    return f"its shares: {rules.misfits.get(campaign.id, f'{state.rounds:,} outcomes are fewer than its least_outcomes')}"
 
 
 def dealt(

@@ -9,11 +9,12 @@ import yaml
 from schemas.settings import Settings
 from schemas.topics import Topics
 from streams.cli.log import Log
-from streams.cli.policies import enabled, switched
+from streams.cli.policies import enabled, learnt, switched
 from streams.policy_document import PolicyProblem, parse
 from tests.models.releases import written
-from tests.streams.cli.conftest import Run
+from tests.streams.cli.conftest import Run, put, send
 from tests.streams.decide_cases import DOCUMENT
+from tests.streams.learning.cases import learning, preferring
 
 DEMO = Path(__file__).parents[3] / "deploy" / "policy.yaml"
 
@@ -181,3 +182,19 @@ def test_another_name_is_published_with_a_warning(run: Run, shop: Settings, tmp_
     other = tmp_path / "other.yaml"
     other.write_text(DEMO.read_text(encoding="utf-8").replace("name: default", "name: other  "))
     assert "workers follow 'default'" in run("policy", "publish", str(other)).stderr
+
+
+@pytest.mark.embedded
+def test_what_was_learnt_and_cannot_be_used_is_named_and_left_out(
+    shop: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = learning()
+    row = preferring(policy, "five").row(shop.policy_name, 7)
+    send(shop, "bandit", [row, row | {"name": f"{shop.policy_name}/bad", "arms": ["a", "b"]}], key="name")
+    put(shop, Topics(shop).bandits, [(f"{shop.policy_name}/worse".encode(), b"?"), (b"other/x", b"?")])
+    with Log(shop) as log:
+        assert [*learnt(log, shop)] == ["winback"]
+    told = capsys.readouterr().err
+    assert "what was learnt of bad is not used: bandit default/bad" in told
+    assert "what was learnt of worse is not used" in told
+    assert len(told.splitlines()) == 2

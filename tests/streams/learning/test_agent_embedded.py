@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.kafka import written
 from schemas.settings import Settings
+from streams.cli.contents import Contents
 from streams.cli.policies import publish
 from streams.ids import decision_id
+from streams.learning import agent
 from streams.learning.agent import Learning, run
 from streams.learning.publisher import LearningProblem, Publisher
 from streams.learning.state import Learnt
 from streams.outcomes import run as join
+from streams.side_agents import consumer_config as config
 from tests.streams.archiving import outcome as archived
 from tests.streams.decide_cases import TASKS
-from tests.streams.learning.cases import learning
+from tests.streams.learning.cases import learning, preferring
 from tests.streams.learning.cases import outcome as told
 from tests.streams.outcome_site import decided, did, shop, user, write
 from tests.streams.site import Site, environment
@@ -134,6 +138,38 @@ def test_a_transaction_that_fails_leaves_nothing_and_is_learnt_by_the_next(
     assert states(site) == []
     assert run(site.settings, until_end=True).learner.counts["learnt"] == 90
     assert [state.rounds for state in states(site)] == [90]
+
+
+def without_group(patched: pytest.MonkeyPatch) -> None:
+    """As when the broker has forgotten the offsets of the learner's group."""
+    patched.setattr(
+        agent, "consumer_config", lambda settings, _, instance: config(settings, "lost", instance)
+    )
+
+
+def test_a_group_whose_offsets_are_lost_learns_nothing_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = opened(settings)
+    write(site.settings, "outcome", outcomes(100))
+    run(site.settings, until_end=True)
+    write(site.settings, "outcome", outcomes(100, 100))
+    without_group(monkeypatch)
+    assert run(site.settings, until_end=True).learner.counts == {"learnt": 90, "revised": 10}
+    assert states(site)[-1].rounds == 180
+
+
+def test_records_that_do_not_say_how_far_was_read_are_not_learnt_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = opened(settings)
+    write(site.settings, "outcome", outcomes(100))
+    bandits, row = Contents(site.settings, "bandits"), preferring(POLICY, "five").row(POLICY.name, 7)
+    (value,) = bandits.codec.encode_rows([row])
+    assert not written(site.settings, bandits.topic, {row["name"].encode(): value}, 30.0)
+    without_group(monkeypatch)
+    with pytest.raises(LearningProblem, match="delete the records"):
+        run(site.settings, until_end=True)
 
 
 def test_a_second_learner_takes_over_and_the_first_ends(settings: Settings) -> None:

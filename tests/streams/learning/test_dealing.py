@@ -121,6 +121,12 @@ def test_what_does_not_fit_is_named_and_not_used(changed: Any, tasks: tuple[str,
         assert {one.learned_version for one in run(moments(20), rules)} == {SHARES}
 
 
+def test_another_margin_share_is_dealt_by_the_shares_as_the_learner_begins_anew() -> None:
+    rules = compiled(learning(margin_share=0.1), preferring(learning(), "five"))
+    assert rules.misfits["winback"].endswith("with margin_share 0.5; the policy has 0.1")
+    assert {one.learned_version for one in run(moments(20), rules)} == {SHARES}
+
+
 def test_a_pause_begun_under_a_release_with_other_scores_is_dealt_by_the_shares() -> None:
     policy = learning()
     found = dealer(policy, preferring(policy, "five"))

@@ -60,6 +60,17 @@ def test_each_decision_is_learnt_once_and_what_is_not_learnt_is_counted() -> Non
     assert found.changed() == []
 
 
+@pytest.mark.parametrize("name", ["revenue", "returned", "margin", "coupon_cost", "contact_cost"])
+@pytest.mark.parametrize("absurd", [1e200, -1.1e9, float("inf"), float("nan")])
+def test_an_absurd_sum_is_not_learnt_and_what_is_can_be_published(name: str, absurd: float) -> None:
+    policy = learning()
+    found = learner(policy)
+    found.learn([outcome(policy, "two", 20.0), outcome(policy, "five") | {name: absurd}])
+    assert found.counts == {"learnt": 1, "broken": 1}
+    (state,) = found.changed()
+    assert Learnt.of(state.row("default", 7)).bandit.posterior.square == 100.0
+
+
 def test_batches_make_no_difference() -> None:
     policy, rng = learning(), np.random.default_rng(1)
     rows = [
@@ -89,22 +100,32 @@ def test_other_arms_or_rewards_are_learnt_anew(after: Policy, caplog: Any) -> No
     assert "600 outcomes are forgotten" in caplog.text
 
 
-def test_a_release_with_other_scores_is_learnt_anew_once_and_late_outcomes_of_the_one_before_are_left() -> (
+def test_a_release_with_other_scores_is_learnt_anew_once_a_day_after_the_last_decision_by_the_one_before() -> (
     None
 ):
-    policy = learning()
-    found, more = learner(policy), {"scores": dict.fromkeys((*TASKS, "buy_1d"), 0.5)}
-    found.learn([outcome(policy, "two", event_time=NOON + at * HOUR) for at in range(5)])
-    found.learn(
-        [
-            outcome(policy, "two", event_time=NOON + 6 * HOUR, **more),
-            outcome(policy, "two", event_time=NOON + 5 * HOUR),
-            outcome(policy, "five", event_time=NOON + 7 * HOUR, **more),
-        ]
-    )
-    state = found.states["winback"]
-    assert (state.rounds, state.columns) == (2, columns((*TASKS, "buy_1d")))
-    assert found.counts == {"learnt": 7, "other_scores": 1}
+    policy, more = learning(), {"scores": dict.fromkeys((*TASKS, "buy_1d"), 0.5)}
+    rows = [outcome(policy, "two", event_time=NOON + at * HOUR) for at in range(5)]
+    rows += [outcome(policy, "two", event_time=NOON + at * HOUR, **more) for at in range(5, 60)]
+    # Pauses begun before the release ring days after it, newer than all there is.
+    rows[20:20] = [outcome(policy, "two", event_time=NOON + 20 * HOUR)]
+    rows += [outcome(policy, "five", event_time=NOON + 61 * HOUR)]
+    rows += [outcome(policy, "five", event_time=NOON + 30 * HOUR, **more)]
+    whole, parted = learner(policy), learner(policy)
+    whole.learn(rows)
+    for row in rows:
+        parted.learn([row])
+    for found in (whole, parted):
+        state = found.states["winback"]
+        assert (state.rounds, state.columns) == (60 - 45 + 1, columns((*TASKS, "buy_1d")))
+        assert found.counts == {"learnt": 6 + 16, "other_scores": 40 + 1}
+
+
+def test_a_release_that_is_taken_back_is_learnt_by_again() -> None:
+    policy, more = learning(), {"scores": dict.fromkeys((*TASKS, "buy_1d"), 0.5)}
+    found = learner(policy)
+    found.learn([outcome(policy, "two", event_time=NOON + at * HOUR, **more) for at in range(5)])
+    found.learn([outcome(policy, "two", event_time=NOON + at * HOUR) for at in range(5, 40)])
+    assert (found.states["winback"].rounds, found.states["winback"].columns) == (40 - 29, columns(TASKS))
 
 
 def test_a_state_is_the_same_after_its_record() -> None:

@@ -160,6 +160,10 @@ def test_arms_that_the_new_policy_learns_are_dealt_by_its_shares_or_by_what_was_
     state = preferring(new, "some")
     found = asked(settings, policy(SHARE), new, learnt={"winback": state})
     assert f"version {state.version} of 600 outcomes" in found.learnt[0]
+    few = asked(settings, policy(SHARE), new, learnt={"winback": preferring(new, "some", 9)})
+    assert "are dealt by its shares: 9 outcomes are fewer than its least_outcomes" in few.learnt[0]
+    others = asked(settings, policy(SHARE), new, learnt={"winback": preferring(new, "some", tasks=TASKS[1:])})
+    assert "are dealt by its shares: what was learnt is by" in others.learnt[0]
     acting = (1 - SHARE) * MOMENTS * ((BUYS_TREATED - BUYS) * MARGIN - COST)
     for one, gone in (
         (plain.earned[0], 0.5),
