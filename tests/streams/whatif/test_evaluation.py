@@ -148,7 +148,7 @@ ARMS = [{"name": "none", "share": 50, "nothing": True}, {"name": "some", "share"
 def learning() -> Policy:
     """The shop's policy, whose arms are learnt."""
     how = {"floor": 10, "margin_share": 0.5, "method": "greedy"}
-    return policy(SHARE, experiment={"salt": "x", "arms": ARMS, "learning": how})
+    return policy(SHARE, {"salt": "x", "arms": ARMS, "learning": how}, attribution_hours=24)
 
 
 def test_arms_that_the_new_policy_learns_are_dealt_by_its_shares_or_by_what_was_learnt(
