@@ -1,6 +1,5 @@
 """A campaign: after which events it is considered, what it is worth, whom it is for, what it offers."""
 
-from collections.abc import Callable
 from string import Formatter
 from typing import Any, Literal, Self, TypeVar
 
@@ -10,19 +9,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.events import EVENT_TYPES
 from streams.policy.budget import Budget
-from streams.policy.experiment import Arm, Experiment
+from streams.policy.experiment import NEXT, Experiment, check_alike
 from streams.policy.section import Money, Positive, Purpose, Section, Share, closest
 from streams.policy.when import Schedule
 from streams.policy.whom import Audience
 
-NEXT = "next"  # as a coupon's category: whatever the model holds most likely for the next basket
 Basis = TypeVar("Basis", float, npt.NDArray[np.float64])
-# Fields of payloads that rules look at (`rules.time_to_send`, `interventions.can_offer`), and what of them they see.
-SEEN_BY_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "coupon": {"category": lambda category: category == NEXT},
-    "push": {"send_after_minutes": float, "expires_hours": float},
-    "rerank": {"candidates": str, "top_categories": int},
-}
 PLACEHOLDERS = ("user_id", "next_category", "score", "event_date")
 
 
@@ -231,29 +223,8 @@ class _Campaign(Section):
                 f"cooldown_hours {self.cooldown_hours:g} is below attribution_hours {self.attribution_hours:g}: what the next "
                 "draw brings would be learnt of the draw before; raise cooldown_hours or lower attribution_hours"
             )
-        self._alike_to_rules(self.experiment)
+        check_alike(self.experiment, [self.in_arm(arm.payload, arm.name) for arm in self.experiment.arms])
         return self
-
-    def _alike_to_rules(self, experiment: Experiment) -> None:
-        """Raises ValueError where a rule could speak against one arm of a moment and not against another.
-
-        What is left once rules were asked would be other moments in each arm, and not those of the logged chances.
-        """
-        kind: str = getattr(self, "kind")  # noqa: B009 - as payload below
-        first, *others = experiment.arms
-        for field, seen in SEEN_BY_RULES[kind].items():
-            one = getattr(self._payload_of(first), field)
-            for arm in others:
-                other = getattr(self._payload_of(arm), field)
-                if seen(other) != seen(one):
-                    raise ValueError(
-                        f"experiment: arm '{arm.name}': payload.{field}: {other!r}: in arm '{first.name}' it is {one!r}, and "
-                        f"rules look at it before the draw counts; where arms are learnt give all arms the same {field}"
-                    )
-
-    def _payload_of(self, arm: Arm) -> Section:
-        payload: Section = getattr(self.in_arm(arm.payload, arm.name), "payload")  # noqa: B009
-        return payload
 
     def in_arm(self, changes: dict[str, Any], name: str) -> Self:
         """The campaign with these fields of its payload exchanged. Raises ValueError when that is no payload."""
