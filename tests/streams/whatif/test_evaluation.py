@@ -207,6 +207,19 @@ def test_what_was_told_and_sent_before_the_interval_counts(tmp_path: Path) -> No
     assert (found.shared, found.same) == (3, 3)
 
 
+def test_what_a_learnt_arm_withheld_before_the_interval_counts(tmp_path: Path) -> None:
+    arms = [{"name": "none", "share": 99.999999, "nothing": True}, {"name": "some", "share": 0.000001}]
+    how = {"floor": 1e-6, "margin_share": 0.5}
+    of = policy(0.0, {"salt": "x", "arms": arms, "learning": how}, attribution_hours=24)
+    rows = [event(2, 3, event_type="click"), event(2, 62, event_type="click")]
+    start = int(rows[1]["event_time"])
+    found = evaluate(
+        archived(tmp_path, rows, of), of, of, Interval(start, start + 600_000), Margin(24 * 3_600_000)
+    )
+    assert found.before == {"winback": Counter(cooldown=1)}
+    assert (found.shared, found.same) == (1, 1)
+
+
 def test_an_old_event_is_judged_by_the_clock_of_its_scoring(tmp_path: Path) -> None:
     of = policy(0.0, top={"max_age_minutes": 10.0})
     settings = archived(tmp_path, shop(5, 0.0), of)
