@@ -12,7 +12,7 @@ from typing import Any
 
 from streams.budgets import Quote
 from streams.compiled import CompiledPolicy, Variant, fraction
-from streams.contacts import Contact, ContactBook, Sent
+from streams.contacts import WITHHELD, Contact, ContactBook, Sent
 from streams.ids import decision_id, intervention_id
 from streams.interventions import Decision, Moment, compose, due
 from streams.policy import Campaign
@@ -71,8 +71,8 @@ def choose(
     holdout = policy.policy.holdout
     held_out = is_held_out(moment.user_id, holdout.salt, holdout.share)
     bot = is_bot(moment, policy)
-    zone, before = contact.time_zone or policy.zone, waited.drawn if waited else None
-    variants = [policy.dealt(campaign, moment, zone, before) for campaign, _, _ in group]
+    zone = contact.time_zone or policy.zone
+    variants = [policy.dealt(campaign, moment, zone, waited) for campaign, _, _ in group]
     reasons = [
         refusal(variant.campaign, value, moment, contact, policy, held_out, bot)
         for variant, (_, _, value) in zip(variants, group, strict=True)
@@ -119,7 +119,7 @@ def choose(
             why=why[at],
             attribution_hours=campaign.attribution_hours,
         )
-        if reason in ("emitted", "deferred"):
+        if reason in ("emitted", "deferred") or (reason == "control" and variant.drawn):
             assert out is not None
             _act(deciding, decision, variant, moment, contact, out, paid)
         decisions.append(decision)
@@ -261,7 +261,8 @@ def _act(
     out: int,
     paid: Paid | None,
 ) -> None:
-    """Send it, or let it wait for its hour; either way it counts among the contacts, and is paid."""
+    """Send it, or let it wait for its hour; either way it counts among the contacts, and is paid. What an arm that is
+    learnt withholds counts as well, see `rules.standing_rule`."""
     campaign, contacts = variant.campaign, deciding.contacts
     name = intervention_id(moment.event_id, campaign.id)
     if decision.reason == "deferred":
@@ -269,12 +270,13 @@ def _act(
             out, campaign.id, campaign.kind, decision.release, kept(moment), name, paid, variant.drawn
         )
         contacts.timers.arm(waiting)
-    else:
+    elif decision.reason == "emitted":
         decision.intervention = compose(
             campaign, moment, name, decision.decision_id, decision.decided_at, out, variant.arm
         )
         coupon = decision.intervention.coupon
         decision.coupon_value = 0.0 if coupon is None else coupon["value"]
     later = None if out == moment.at else out
-    sent = Sent(campaign.id, campaign.kind, moment.at, name, later)
+    kind = WITHHELD if variant.nothing else campaign.kind
+    sent = Sent(campaign.id, kind, moment.at, name, later)
     contacts.put(moment.user_id, contact.after(sent, deciding.policy.reach))

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from models.effect.assigned import DRAWN, NOT_ASSIGNED
+from models.effect.assigned import NOT_ASSIGNED, is_draw
 from models.predictions import NAMESPACE
-from streams.ids import decision_id
 
 DEEDS = ("purchase", "return", "coupon_redeem", "intervention_exposed", "withdrawal")
 # Of the decision, told so that outcomes alone suffice to learn from.
@@ -110,19 +109,8 @@ def claim_of(row: Mapping[str, Any]) -> Claim | None:
         row["event_time"],
         until,
         row["intervention_id"],
-        **({name: row[name] for name in LEARNT_FROM} if _is_draw(row) else {}),
+        **({name: row[name] for name in LEARNT_FROM} if is_draw(row) else {}),
     )
-
-
-def _is_draw(row: Mapping[str, Any]) -> bool:
-    """Whether an arm that is learnt was drawn at this decision and alone said what became of it.
-
-    Of a message that waits that is the first decision: at the second only who was drawn to get it is left, and a purchase
-    may have called it back, as from an arm that gets nothing nothing is called back.
-    """
-    if row["learned_version"] == "" or row["reason"] not in DRAWN:
-        return False
-    return bool(row["decision_id"] == decision_id(row["event_id"], row["campaign"]))
 
 
 def published_of(row: Mapping[str, Any]) -> Published | None:

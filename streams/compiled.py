@@ -21,6 +21,7 @@ from streams.policy import KINDS, Campaign, Policy, unknown_scores
 from streams.policy.experiment import Experiment
 from streams.policy.when import Hours
 from streams.policy.whom import Audience
+from streams.timers import Timer
 
 _HOUR, _MINUTE = 3_600_000, 60_000  # ms
 
@@ -133,14 +134,16 @@ class CompiledPolicy:
                 return variant
         return self.variants[campaign.id][-1]  # shares that add up to a hair less than 100
 
-    def dealt(self, campaign: Campaign, moment: Moment, zone: str, drawn: Drawn | None = None) -> Variant:
+    def dealt(self, campaign: Campaign, moment: Moment, zone: str, waited: Timer | None = None) -> Variant:
         """The campaign as it is for this moment: by the shopper's arm, or, where arms are learnt, by the event's.
 
-        zone: of the shopper's clock. drawn: what was drawn before for what waited; it stands, see `has_arm`.
+        zone: of the shopper's clock. waited: the message whose hour has come. What was drawn for it stands, see `has_arm`;
+        where nothing was, its arm was the shopper's and is so still.
         """
+        drawn = waited.drawn if waited else None
         if drawn is None:
             dealer = self._dealers.get(campaign.id)
-            if dealer is None:
+            if dealer is None or waited:
                 return self.variant(campaign, moment.user_id)
             place = fraction(dealer.seed(moment.event_id))
             drawn = dealer.draw(place, moment.scores, moment.event_time, zone)

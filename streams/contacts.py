@@ -18,14 +18,15 @@ CACHED = 65_536  # shoppers of a partition whose contacts are in memory
 FORGET = "erasure"
 ZONE = "time_zone"  # property of any event: the shopper's time zone, an IANA name
 CHANNELS = (*KINDS, "all")
+WITHHELD = "control"  # as the kind of an entry: nothing was sent, by the draw of an arm that is learnt
 _YES, _NO = ("true", "1", "yes", "granted"), ("false", "0", "no", "revoked")
 
 
 class Sent(NamedTuple):
-    """One intervention that was published."""
+    """One intervention that was published; or that an arm that is learnt withheld, which only its campaign's cooldown counts."""
 
     campaign: str
-    kind: str
+    kind: str  # one of KINDS, or WITHHELD
     time: int  # event time of what raised it, ms
     intervention_id: str
     send_after: int | None = None  # event time, ms, before which it does not go out; None: `time`
@@ -85,16 +86,23 @@ class Contact:
 
         `reach(entry)` is the longest window, ms, in which a rule counts the entry. Twice that is kept behind
         the newest entry, because a late event looks back from its own time (see `rules.standing_rule`). One that waits
-        for its hour does not count as the newest: it may be called back.
+        for its hour does not count as the newest: it may be called back. What was withheld is the newest to its own
+        campaign alone.
         """
         if not reach(sent):
             return self  # no rule counts it: caps exempt its kind and it has no cooldown
         entries = [*self.sent, sent]
         if len(entries) > 1 and sent.time < entries[-2].time:
             entries.sort(key=lambda entry: entry.time)
-        newest = next((entry.time for entry in reversed(entries) if entry.send_after is None), 0)
+        withheld = {entry.campaign: entry.time for entry in entries if entry.kind == WITHHELD}
+        went = (entry for entry in reversed(entries) if entry.send_after is None and entry.kind != WITHHELD)
+        newest = next((entry.time for entry in went), 0)
+
+        def behind(entry: Sent) -> int:
+            return max(newest, withheld[entry.campaign]) if entry.kind == WITHHELD else newest
+
         return replace(
-            self, sent=tuple([entry for entry in entries if entry.out > newest - 2 * reach(entry)])
+            self, sent=tuple([entry for entry in entries if entry.out > behind(entry) - 2 * reach(entry)])
         )
 
 

@@ -9,8 +9,10 @@ make an event old. A policy without `max_age_minutes` never looks at a clock.
 
 from __future__ import annotations
 
+import math
+
 from streams.compiled import CompiledPolicy, Rules
-from streams.contacts import Contact
+from streams.contacts import WITHHELD, Contact, Sent
 from streams.interventions import Moment, can_offer, due
 from streams.local_time import first_outside, local, within, zone_of
 from streams.policy import Campaign
@@ -130,12 +132,14 @@ def standing_rule(
     time: of the event; out: when it would go out, not before `time`; both ms. Events come late, so a rule with window W
     counts what goes out less than W before *or after* `out`: then no window of length W anywhere can hold more than its
     count. An event W or more older than the newest that was acted on is refused as well: contacts are kept only 2 W
-    back from that, so its own past can no longer be judged.
+    back from that, so its own past can no longer be judged. What an arm that is learnt withheld counts for the cooldown of its
+    campaign, else the next event would draw again and the sent would follow the withheld; for other rules it is not there.
     """
-    sent = contact.sent
-    if not sent:
+    if not contact.sent:
         return None
-    newest = sent[-1].time
+    own = [e for e in contact.sent if e.kind != WITHHELD or e.campaign == campaign.id]
+    sent = [e for e in own if e.kind != WITHHELD]
+    newest = _newest(sent)
     for count, window, kinds in policy.caps:
         if campaign.kind in kinds and (
             time <= newest - window
@@ -145,7 +149,8 @@ def standing_rule(
     rules = policy.rules[campaign.id]
     window = rules.cooldown
     if window and (
-        time <= newest - window or any(e.campaign == campaign.id and abs(e.out - out) < window for e in sent)
+        time <= _newest(own) - window
+        or any(e.campaign == campaign.id and abs(e.out - out) < window for e in own)
     ):
         return "cooldown"
     window = rules.kind_cooldown
@@ -154,6 +159,10 @@ def standing_rule(
     ):
         return "cooldown"
     return None
+
+
+def _newest(sent: list[Sent]) -> float:
+    return sent[-1].time if sent else -math.inf
 
 
 def bought_lately(campaign: Campaign, moment: Moment, policy: CompiledPolicy) -> bool:

@@ -8,6 +8,7 @@ experiment, rules are asked before arms, so there the first decision that was se
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.families.table import Array, Doubles
+from models.predictions import NAMESPACE
 
 # Reasons that come before the hold-out is asked, or without asking: nothing was drawn.
 NOT_ASSIGNED = ("kill_switch", "no_consent", "bot", "withdrawn")
@@ -36,7 +38,8 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Decisions:
-    """Columns (N,) of decisions with their outcomes; `told`: whether the outcome is there. margin NaN: not told."""
+    """Columns (N,) of decisions with their outcomes; `told`: whether the outcome is there, `complete`: and was told once its
+    window was over. margin NaN: not told."""
 
     user: Array
     campaign: Array
@@ -48,7 +51,9 @@ class Decisions:
     propensity: Doubles
     policy: Array  # its version
     learned_version: Array  # '' where the arm is the shopper's
+    drawn: Flags  # see `is_draw`
     told: Flags
+    complete: Flags
     unsubscribed: Flags
     orders: Doubles
     revenue: Doubles
@@ -64,6 +69,18 @@ class Decisions:
 
     def __getitem__(self, rows: Array) -> Decisions:
         return Decisions(*(getattr(self, one.name)[rows] for one in fields(self)))
+
+
+def is_draw(row: Mapping[str, str]) -> bool:
+    """Whether an arm that is learnt was drawn at this decision and alone said what became of it.
+
+    row: of schemas/decision.avsc. Of a message that waits that is the first decision, whose id is of the event and the campaign
+    alone (streams/ids.py): at the second only who was drawn to get it is left, and a purchase may have called it back, as from
+    an arm that gets nothing nothing is called back.
+    """
+    if row["learned_version"] == "" or row["reason"] not in DRAWN:
+        return False
+    return row["decision_id"] == str(uuid.uuid5(NAMESPACE, f"decision:{row['event_id']}:{row['campaign']}"))
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,8 @@ def _learnt(report: Report) -> str:
     )
     about = (
         '<p class="dim">These arms are dealt by moment, to those in which they are expected to do best: what came is weighed by '
-        "one over the chance that each had, as if every moment had been given the arm. What learning brings on top, by dealing "
+        "one over the chance that each had, as if every moment had been given the arm. Moments of "
+        "the newest policy count, whose window is over. What learning brings on top, by dealing "
         "each to the right moments, is in the campaign's figures against the hold-out.</p>"
     )
     return f'<section id="learnt"><h2>Arms that are learnt</h2>{markup.table(heads, rows)}{about}</section>'

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.effect.assigned import Decisions, Past, by_arm, by_holdout, control_arm
 from models.effect.judged import Comparison, against_arm, against_holdout, outcomes
-from models.effect.weighed import Weighed, weighed
+from models.effect.weighed import Weighed, moments, weighed
 from models.evaluation.report import put
 from models.replay.source import Interval, SourceProblem, iso
 
@@ -116,6 +116,13 @@ def judge(
         if found is not None and len(names) > 1:
             campaigns.append(found)
         learnt += weighed(decisions, margin, name)
+        rows, left = moments(decisions, name)
+        if left:
+            version = decisions.policy[rows[0]]
+            notes.append(
+                f"{name}: arms that are learnt are compared in the {len(rows):,} moments of policy {version} alone; "
+                f"{left:,} of earlier versions are left out, where arms may have been others."
+            )
         drawn = by_arm(decisions, name)
         control = control_arm(drawn)
         others = sorted({str(arm) for arm in drawn.group} - {control}) if control else []

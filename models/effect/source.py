@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.effect.assigned import AMOUNTS, Decisions, Past
+from models.effect.assigned import AMOUNTS, Decisions, Flags, Past, is_draw
 from models.replay import archive, retained
 from models.replay.source import Interval, SourceProblem
 from schemas.settings import Settings
@@ -19,6 +19,7 @@ from schemas.topics import Topics
 DAY_MS = 86_400_000
 DECIDED = [
     "decision_id",
+    "event_id",
     "user_id",
     "campaign",
     "kind",
@@ -31,7 +32,7 @@ DECIDED = [
 ]
 DECIDED += ["cost", "learned_version"]
 LATELY = {"learned_version": ""}  # columns that decisions of earlier days lack, and what they stand for
-CAME = ["decision_id", "revision", "unsubscribed", "own_coupon_cost", *AMOUNTS]
+CAME = ["decision_id", "revision", "complete", "unsubscribed", "own_coupon_cost", *AMOUNTS]
 BOUGHT = ["user_id", "event_type", "event_time", "price"]
 
 
@@ -148,7 +149,9 @@ def _joined(decided: pa.Table, came: pa.Table) -> Read:
         propensity=decided["propensity"].to_numpy(),
         policy=_texts(decided["policy_version"]),
         learned_version=_texts(decided["learned_version"]),
+        drawn=_draws(decided),
         told=told,
+        complete=column("complete") > 0,
         unsubscribed=column("unsubscribed") > 0,
         **{name: column(name) for name in AMOUNTS},
     )
@@ -160,6 +163,16 @@ def _joined(decided: pa.Table, came: pa.Table) -> Read:
         _by(decisions.campaign, np.where(decisions.kind == "coupon", 0.0, cost)),
         _by(decisions.campaign, own),
     )
+
+
+def _draws(decided: pa.Table) -> Flags:
+    """(N,) whether each is a draw of an arm that is learnt."""
+    found = np.zeros(len(decided), np.bool_)
+    learnt = pc.not_equal(decided["learned_version"].cast(pa.string()), "").to_numpy(zero_copy_only=False)
+    names = ["decision_id", "event_id", "campaign", "reason", "learned_version"]
+    rows = decided.select(names).filter(pa.array(learnt)).to_pylist()
+    found[learnt] = [is_draw(row) for row in rows]
+    return found
 
 
 def _by(names: Any, amounts: Any) -> dict[str, float]:

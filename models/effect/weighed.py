@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from models.effect.assigned import DRAWN, Decisions, Flags
+from models.effect.assigned import Decisions
 from models.evaluation.bootstrap import Range
 from models.families.table import Array, Doubles
 from models.ope.estimators import Z, snips
 from models.ope.log import LEAST_ESS, Log
+
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -40,25 +43,24 @@ class Weighed:
         return dict(vars(self))
 
 
-def is_learnt(decisions: Decisions) -> Flags:
-    """(N,) decisions whose arm was drawn for the moment and alone said what became of it.
+def moments(decisions: Decisions, campaign: str) -> tuple[Indices, int]:
+    """Rows (M,) of draws of a campaign whose arms are learnt, and how many of earlier versions of the policy are left out.
 
-    Of a message that waited that is the first one, `deferred`: who was drawn to get nothing could not be called back.
+    Draws whose window is over, of the newest version that has any: in another the arms may have been others, and of arms that
+    changed with time one would be held against another in other times.
     """
-    drawn = np.isin(decisions.reason, DRAWN) & (decisions.learned_version != "")
-    waits, sent = drawn & (decisions.reason == "deferred"), drawn & (decisions.reason == "emitted")
-    names = ("campaign", "user", "time")
-    waited = set(zip(*(getattr(decisions, name)[waits].tolist() for name in names), strict=True))
-    for at in np.flatnonzero(sent).tolist() if waited else ():
-        if tuple(getattr(decisions, name)[at].item() for name in names) in waited:
-            drawn[at] = False
-    return np.asarray(drawn, np.bool_)
+    over = np.flatnonzero(decisions.drawn & (decisions.campaign == campaign) & decisions.complete)
+    if not len(over):
+        return over, 0
+    newest = decisions.policy[over[np.argmax(decisions.time[over])]]
+    rows = over[decisions.policy[over] == newest]
+    return rows, len(over) - len(rows)
 
 
 def weighed(decisions: Decisions, margin: Doubles, campaign: str) -> list[Weighed]:
-    """Of the arms of a campaign that are learnt, each against the arm that gets nothing, else the first by name. Moments whose
-    window is open are left out. margin (N,): money of each decision's outcome."""
-    mine = is_learnt(decisions) & (decisions.campaign == campaign) & decisions.told
+    """Of the arms of a campaign that are learnt, each against the arm that gets nothing, else the first by name, in `moments`.
+    margin (N,): money of each decision's outcome."""
+    mine, _ = moments(decisions, campaign)
     rows, brought = decisions[mine], margin[mine]
     names = sorted({str(arm) for arm in rows.arm})
     if len(names) < 2:

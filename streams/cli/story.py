@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streams.cli.contents import moment, value
+from streams.contacts import WITHHELD
 from streams.learning.dealing import SHARES
 from streams.policy import Campaign, Policy
 
@@ -185,9 +186,15 @@ def _sent_before(row: Row, now: Row | None, campaign: str | None = None) -> str:
     if now is None or row["reason"] != reason:
         return ""
     sent = [
-        one for one in now["sent"] if campaign in (None, one["campaign"]) and one["time"] <= row["event_time"]
+        one
+        for one in now["sent"]
+        if one["time"] <= row["event_time"]
+        and (one["campaign"] == campaign if campaign else one["kind"] != WITHHELD)
     ]
-    return f"{sent[-1]['campaign']} was sent {moment(sent[-1]['time'])}; " if sent else ""
+    if not sent:
+        return ""
+    did = "withheld, by its arm," if sent[-1]["kind"] == WITHHELD else "sent"
+    return f"{sent[-1]['campaign']} was {did} {moment(sent[-1]['time'])}; "
 
 
 def _sent(row: Row | None) -> list[str]:

@@ -5,7 +5,6 @@ two batches; `compiled` makes it ready for a release's scores, and `decide` foll
 """
 
 from streams.policy.campaign import (
-    NEXT,
     Campaign,
     CouponCampaign,
     PushCampaign,
@@ -14,6 +13,7 @@ from streams.policy.campaign import (
     RerankPayload,
     Trigger,
 )
+from streams.policy.experiment import NEXT
 from streams.policy.policy import Policy, unknown_scores
 from streams.policy.section import KINDS, PURPOSES, Where
 

@@ -9,12 +9,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.events import EVENT_TYPES
 from streams.policy.budget import Budget
-from streams.policy.experiment import Experiment
+from streams.policy.experiment import NEXT, Experiment, check_alike
 from streams.policy.section import Money, Positive, Purpose, Section, Share, closest
 from streams.policy.when import Schedule
 from streams.policy.whom import Audience
 
-NEXT = "next"  # as a coupon's category: whatever the model holds most likely for the next basket
 Basis = TypeVar("Basis", float, npt.NDArray[np.float64])
 PLACEHOLDERS = ("user_id", "next_category", "score", "event_date")
 
@@ -213,6 +212,18 @@ class _Campaign(Section):
     def _arms_offer(self) -> "_Campaign":
         for arm in self.experiment.arms if self.experiment else ():
             self.in_arm(arm.payload, arm.name)
+        return self
+
+    @model_validator(mode="after")
+    def _learnable(self) -> "_Campaign":
+        if self.experiment is None or self.experiment.learning is None:
+            return self
+        if self.cooldown_hours < self.attribution_hours:
+            raise ValueError(
+                f"cooldown_hours {self.cooldown_hours:g} is below attribution_hours {self.attribution_hours:g}: what the next "
+                "draw brings would be learnt of the draw before; raise cooldown_hours or lower attribution_hours"
+            )
+        check_alike(self.experiment, [self.in_arm(arm.payload, arm.name) for arm in self.experiment.arms])
         return self
 
     def in_arm(self, changes: dict[str, Any], name: str) -> Self:

@@ -1,10 +1,19 @@
 """An experiment within a campaign: arms that differ in what is offered, one of them perhaps nothing; dealt or learnt."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from streams.policy.section import Section, Share
+
+NEXT = "next"  # as a coupon's category: whatever the model holds most likely for the next basket
+# Fields of payloads that rules look at (`rules.time_to_send`, `interventions.can_offer`), and what of them they see.
+SEEN_BY_RULES: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "coupon": {"category": lambda category: category == NEXT},
+    "push": {"send_after_minutes": float, "expires_hours": float},
+    "rerank": {"candidates": str, "top_categories": int},
+}
 
 
 class Arm(Section):
@@ -71,3 +80,21 @@ class Experiment(Section):
         if abs(total - 100) > 1e-6:
             raise ValueError(f"the shares add up to {total:g} %; make them add up to 100 %")
         return arms
+
+
+def check_alike(experiment: Experiment, campaigns: Sequence[Any]) -> None:
+    """Raises ValueError where a rule could speak against one arm in a moment and not against another.
+
+    What is left once rules were asked would be other moments in each arm, and not those of the logged chances. campaigns: as
+    each arm has it.
+    """
+    arms, first = experiment.arms, campaigns[0]
+    for field, seen in SEEN_BY_RULES[first.kind].items():
+        one = getattr(first.payload, field)
+        for arm, campaign in zip(arms[1:], campaigns[1:], strict=True):
+            other = getattr(campaign.payload, field)
+            if seen(other) != seen(one):
+                raise ValueError(
+                    f"experiment: arm '{arm.name}': payload.{field}: {other!r}: in arm '{arms[0].name}' it is {one!r}, and "
+                    f"rules look at it before the draw counts; where arms are learnt give all arms the same {field}"
+                )

@@ -27,7 +27,8 @@ from models.replay.dataset import Sequences, build
 from models.replay.source import Batch, Interval, SourceProblem, moment
 from schemas.settings import Settings
 from streams.candidates import Scored
-from streams.contacts import ZONE, Said, Sent, read_consent
+from streams.contacts import WITHHELD, ZONE, Said, Sent, read_consent
+from streams.ids import intervention_id
 from streams.local_time import known_zone
 from streams.whatif.rebuilt import card_of, rebuilt, taken
 
@@ -49,7 +50,9 @@ DECISIONS = [
     "arm",
     "intervention_id",
     "send_after",
+    "learned_version",
 ]
+_LATELY = {"learned_version": ""}  # columns that decisions of earlier days lack, and what they stand for
 _PREDICTIONS = [
     "event_id",
     "prediction_id",
@@ -247,22 +250,25 @@ def _said(
 def _decided(
     settings: Settings, interval: Interval, sequences: Sequences
 ) -> tuple[dict[str, dict[str, Any]], dict[int, list[tuple[str, Sent]]]]:
-    """Decisions of the interval by their id, and what was sent before it to whom, by partition, oldest first."""
+    """Decisions of the interval by their id, and what was sent before it to whom, or withheld by an arm that is learnt, by
+    partition, oldest first."""
     reach = Interval(_first_day(settings), interval.stop)
     decided, sent = {}, []
-    for table in archive.read(settings, "decisions", reach, DECISIONS):
+    for table in archive.read(settings, "decisions", reach, DECISIONS, _LATELY):
         times = table["event_time"].cast(pa.int64())
         within = table.filter(interval.holds(times.to_numpy()))
         decided.update({row["decision_id"]: row for row in within.to_pylist()})
-        earlier = pc.and_(
-            pc.less(times, interval.start), pc.equal(table["outcome"].cast(pa.string()), "emit")
+        withheld = pc.and_(
+            pc.equal(table["reason"].cast(pa.string()), "control"),
+            pc.not_equal(table["learned_version"].cast(pa.string()), ""),
         )
-        for row in table.filter(earlier).to_pylist():
+        counted = pc.or_(pc.equal(table["outcome"].cast(pa.string()), "emit"), withheld)
+        for row in table.filter(pc.and_(pc.less(times, interval.start), counted)).to_pylist():
             later = row["send_after"] and _ms(row["send_after"])
             time = _ms(row["event_time"])
-            entry = Sent(
-                row["campaign"], row["kind"], time, row["intervention_id"], later if later != time else None
-            )
+            kind = row["kind"] if row["outcome"] == "emit" else WITHHELD
+            name = intervention_id(row["event_id"], row["campaign"])
+            entry = Sent(row["campaign"], kind, time, name, later if later != time else None)
             sent.append((row["user_id"], entry))
     sent.sort(key=lambda pair: pair[1].time)
     assert sequences.place is not None

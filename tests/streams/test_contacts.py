@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.contacts import Contact, Sent, contact_of, contact_row, read_consent
+from streams.contacts import WITHHELD, Contact, Sent, contact_of, contact_row, read_consent
 from tests.streams.decide_cases import Stored, codec
 
 
@@ -133,3 +133,14 @@ def test_a_change_counts_before_the_store_has_it() -> None:
     stored.book.end()
     stored.book.settle(second)
     assert stored.book.get("ann") == Contact()  # as the store says
+
+
+def test_what_was_withheld_is_kept_for_its_own_campaign_and_makes_nothing_else_old() -> None:
+    contact = Contact().after(sent(1, "a"), day).after(sent(2, "b", WITHHELD), day)
+    contact = contact.after(sent(100, "a", WITHHELD), day)
+    assert [one.time for one in contact.sent] == [1, 2, 100]
+    contact = contact.after(sent(200, "a", WITHHELD), day)
+    assert [one.time for one in contact.sent] == [1, 2, 200], "of its own campaign only the lately withheld"
+    assert [one.time for one in contact.after(sent(90, "c"), day).sent] == [90, 200]
+    (row,) = codec("contact").decode_rows(codec("contact").encode_rows([contact_row("ann", contact)]))
+    assert contact_of(row) == contact

@@ -95,7 +95,7 @@ def test_what_a_worker_decided_is_learnt_and_the_next_decisions_are_drawn_by_it(
     ]
     how = {"floor": 10, "margin_share": 1.0, "least_outcomes": 20, "method": "greedy"}
     experiment = {"salt": "s", "arms": arms, "learning": how}
-    chosen = policy(attribution_hours=1, experiment=experiment)
+    chosen = policy(attribution_hours=1, cooldown_hours=1, experiment=experiment)
     partition = Partition(tmp_path, uri, policy=chosen)
     partition.process(records([click(user, user) for user in range(60)]))
     first, found = decisions(partition), Attribution(0, 0)

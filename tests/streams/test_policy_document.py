@@ -40,6 +40,20 @@ def _learning(**changes: Any) -> Change:
     return _set("campaigns", 0, "experiment", {"salt": "x", "arms": _arms(50, 50), "learning": how})
 
 
+def _learnt(campaign: int, arms: list[dict[str, Any]], **changes: Any) -> Change:
+    """The campaign with arms that are learnt, a cooldown of a day and a window of 24 hours."""
+
+    def change(source: dict[str, Any]) -> None:
+        how = {"floor": 5, "margin_share": 0.3}
+        source["campaigns"][campaign] |= {
+            "cooldown_hours": 24,
+            "attribution_hours": 24,
+            "experiment": {"salt": "x", "arms": arms, "learning": how},
+        } | changes
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -168,6 +182,32 @@ def _learning(**changes: Any) -> Change:
         ),
         (_learning(margin_share=None), "campaigns[0].experiment.learning.margin_share: "),
         (_learning(least_outcomes=0), "learning.least_outcomes: 0: input should be greater"),
+        (
+            _learnt(0, _arms(50, 50), attribution_hours=25),
+            "campaigns[0]: cooldown_hours 24 is below attribution_hours 25: what the next draw brings would be learnt of the "
+            "draw before; raise cooldown_hours or lower attribution_hours",
+        ),
+        (
+            _learnt(0, _arms(50, 50, category=None)),
+            "arm 'b': payload.category: None: in arm 'a' it is 'next', and rules look at it before the draw counts; where "
+            "arms are learnt give all arms the same category",
+        ),
+        (
+            _learnt(1, _arms(50, 50, send_after_minutes=5)),
+            "arm 'b': payload.send_after_minutes: 5.0: in arm 'a' it is 90.0",
+        ),
+        (
+            _learnt(1, _arms(50, 50, expires_hours=5)),
+            "arm 'b': payload.expires_hours: 5.0: in arm 'a' it is 48.0",
+        ),
+        (
+            _learnt(2, _arms(50, 50, candidates="popular")),
+            "arm 'b': payload.candidates: 'popular': in arm 'a' it is 'next_item'",
+        ),
+        (
+            _learnt(2, _arms(50, 50, top_categories=5)),
+            "arm 'b': payload.top_categories: 5: in arm 'a' it is 2",
+        ),
         (_set("campaigns", 2, "payload", "size", 0), "campaigns[2].payload.size: 0: input should be greater"),
         (
             _set("campaigns", 2, "cooldown_hours", -1),
@@ -248,3 +288,15 @@ def test_no_text_brings_anything_but_a_problem(text: str) -> None:
 def test_no_value_of_a_part_brings_anything_but_a_policy_or_a_problem(part: str, value: Any) -> None:
     with contextlib.suppress(PolicyProblem):
         parse(yaml.safe_dump(document(**{part: value})), "p.yaml", TASKS)
+
+
+@pytest.mark.parametrize(
+    ("campaign", "payload"),
+    [(0, {"value": 5.0, "expires_hours": 5}), (1, {"template": "other"}), (2, {"size": 7})],
+)
+def test_arms_that_are_learnt_may_differ_in_what_no_rule_looks_at(
+    campaign: int, payload: dict[str, Any]
+) -> None:
+    source = document()
+    _learnt(campaign, _arms(50, 50, **payload))(source)
+    assert parse(yaml.safe_dump(source), "p.yaml").campaigns[campaign].experiment is not None

@@ -18,6 +18,7 @@ from schemas.codec import Codec
 from schemas.registry import FileRegistry
 from schemas.settings import Settings
 from streams import cli
+from streams.ids import decision_id
 from tests.streams.archiving import T0, decision, event
 
 DAY = 86_400_000
@@ -77,6 +78,7 @@ def test_each_decision_has_its_last_outcome(archived: Settings) -> None:
     assert (first.revenue[0], first.orders[0], first.margin[0]) == (99.0, 3.0, 7.0)
     assert np.isnan(rows.margin[rows.user == "u1"][0])
     assert (~rows.told).sum() == 2
+    assert not rows.drawn.any()
     assert found.redeemed == {"c": 448.0}
     assert found.expected["c"] == pytest.approx(450 * 0.1)
     assert found.messages == {"c": 0.0}
@@ -131,3 +133,23 @@ def test_days_that_were_archived_before_arms_were_learnt_are_read(archived: Sett
         pq.write_table(pq.ParquetFile(path).read().drop_columns(["learned_version"]), path)
     found = source.read(archived, Interval(T0, T0 + 2 * DAY))
     assert set(found.decisions.learned_version.tolist()) == {""}
+
+
+def test_draws_are_told_from_messages_that_waited_and_outcomes_of_open_windows_from_others(
+    settings: Settings,
+) -> None:
+    drawn = {"learned_version": "abc", "arm": "five", "event_id": "e", "event_time": T0}
+    rows = [
+        decision(0) | drawn | {"decision_id": decision_id("e", "c"), "campaign": "c", "reason": "deferred"},
+        decision(1) | drawn | {"decision_id": decision_id("e", "c@9"), "campaign": "c"},
+    ]
+    keep(settings, "decisions", "decision", rows)
+    outcomes = [
+        came(at, complete=at == 0) | {"decision_id": row["decision_id"]} for at, row in enumerate(rows)
+    ]
+    keep(settings, "outcomes", "outcome", outcomes)
+    found = source.read(settings, INTERVAL).decisions
+    order = np.argsort(found.reason)  # deferred, emitted
+    assert found.drawn[order].tolist() == [True, False]
+    assert found.complete[order].tolist() == [True, False]
+    assert found.told.all()

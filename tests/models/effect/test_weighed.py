@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.effect.assigned import Decisions, by_arm
+from models.effect.assigned import Decisions, by_arm, is_draw
 from models.effect.html import page
 from models.effect.report import judge
-from models.effect.weighed import is_learnt, weighed
+from models.effect.weighed import moments, weighed
 from models.replay.source import Interval
+from streams.ids import decision_id
 from tests.models.effect.shop import DAY, decisions
 
 EFFECT = 2.0
@@ -31,6 +32,7 @@ def dealt(count: int, seed: int = 0, shoppers: int | None = None) -> tuple[Decis
         "arm": np.where(five, "five", "nothing"),
         "propensity": np.where(five, chance, 1 - chance) * 0.8,
         "learned_version": np.full(count, "abc"),
+        "drawn": np.ones(count, bool),
         "time": np.arange(count) * 1000,
     }
     return decisions(count, **changes), margin
@@ -66,17 +68,56 @@ def test_too_few_have_no_interval_and_one_arm_no_comparison() -> None:
     assert weighed(rows[five], margin[five], "coupon") == []
 
 
-def test_of_a_message_that_waited_the_first_decision_counts() -> None:
-    rows, _ = dealt(4)
-    changed = Decisions(
-        **{
-            **vars(rows),
-            "user": np.array(["a", "a", "a", "b"]),
-            "reason": np.array(["deferred", "emitted", "emitted", "holdout"]),
-            "time": np.array([1, 1, 2, 3]),
-        }
-    )
-    assert is_learnt(changed).tolist() == [True, False, True, False]
+def changed(rows: Decisions, **columns: Any) -> Decisions:
+    return Decisions(**vars(rows) | columns)
+
+
+def test_arms_of_earlier_versions_of_the_policy_are_left_out_and_the_report_says_so() -> None:
+    rows, margin = dealt(4000)
+    early = np.arange(4000) < 1000
+    found = changed(rows, policy=np.where(early, "v1", "v2"), arm=np.where(early, "other", rows.arm))
+    later = rows[~early]
+    assert weighed(found, margin, "coupon") == weighed(later, margin[~early], "coupon")
+    made = judge(found, Interval(0, 20 * DAY), 0.3)
+    assert [one.arm for one in made.learnt] == ["five"]
+    (note,) = [one for one in made.notes if one.startswith("coupon: ")]
+    assert "3,000 moments of policy v2 alone; 1,000 of earlier versions are left out" in note
+    assert not [one for one in judge(rows, Interval(0, 20 * DAY), 0.3).notes if one.startswith("coupon: ")]
+
+
+def test_an_arm_added_while_shoppers_buy_more_has_no_effect_by_that() -> None:
+    rng, count = np.random.default_rng(0), 4000
+    late = np.arange(count) >= count // 2
+    arm = np.where(late, rng.integers(0, 3, count), rng.integers(0, 2, count))
+    columns = {
+        "arm": np.array(["nothing", "two", "five"])[arm],
+        "reason": np.where(arm == 0, "control", "emitted"),
+        "propensity": np.where(late, 1 / 3, 1 / 2),
+        "policy": np.where(late, "v2", "v1"),
+    }
+    rows = changed(dealt(count)[0], **columns)
+    found = weighed(rows, np.where(late, 3.0, 1.0), "coupon")
+    assert [(one.arm, one.difference) for one in found] == [
+        ("five", pytest.approx(0)),
+        ("two", pytest.approx(0)),
+    ]
+
+
+def test_moments_whose_window_is_not_over_are_left_out_also_where_an_outcome_was_told() -> None:
+    rows, margin = dealt(4000)
+    over = np.arange(4000) < 3000
+    open_ones = changed(rows, complete=over)
+    assert weighed(open_ones, margin, "coupon") == weighed(rows[over], margin[over], "coupon")
+    assert moments(open_ones, "coupon")[1] == 0
+
+
+def test_of_a_message_that_waited_the_first_decision_is_the_draw() -> None:
+    row = {"event_id": "e", "campaign": "c", "reason": "deferred", "learned_version": "abc"}
+    first, second = decision_id("e", "c"), decision_id("e", "c@1")
+    assert is_draw(row | {"decision_id": first})
+    assert not is_draw(row | {"decision_id": second, "reason": "emitted"})
+    assert not is_draw(row | {"decision_id": first, "learned_version": ""})
+    assert not is_draw(row | {"decision_id": first, "reason": "cooldown"})
 
 
 def test_the_report_tells_them_apart_from_arms_of_shoppers() -> None:

@@ -79,7 +79,7 @@ def test_the_rule_that_held_it_back_is_told_with_what_it_looked_at(run: Run, sho
 
 
 def test_an_arm_that_was_drawn_for_the_event_is_told(run: Run, shop: Settings) -> None:
-    campaign = document()["campaigns"][0]
+    campaign = document()["campaigns"][0] | {"attribution_hours": 100}
     arms = [{"name": "none", "share": 1, "nothing": True}, {"name": "some", "share": 99}]
     learning = {"floor": 5, "margin_share": 0.3}
     campaign["experiment"] = {"salt": "x", "arms": arms, "learning": learning}

@@ -28,7 +28,7 @@ def learning(
 ) -> Policy:
     """A policy of one campaign of DOCUMENT, whose arms are learnt; share: held out. changes: of `learning`."""
     source = document(holdout={"salt": "s", "share": share}, frequency_caps=[])
-    chosen = source["campaigns"][campaign] | {"cooldown_hours": 0}
+    chosen = source["campaigns"][campaign] | {"cooldown_hours": 0.001, "attribution_hours": 0.001}
     chosen["experiment"] = {"salt": "x", "arms": arms or ARMS, "learning": LEARNING | changes}
     return Policy.model_validate(source | {"campaigns": [chosen]})
 

@@ -13,8 +13,8 @@ from streams.decide import Decision
 from streams.learning.dealing import SHARES, Dealer
 from streams.learning.state import Learnt
 from streams.policy import Policy
-from tests.streams.decide_cases import TASKS, Event, Stored, passed, run
-from tests.streams.learning.cases import ARMS, campaign_of, compiled, learning, preferring
+from tests.streams.decide_cases import TASKS, Event, Stored, document, passed, run
+from tests.streams.learning.cases import ARMS, LEARNING, campaign_of, compiled, learning, preferring
 
 PROBABILITY = st.floats(0, 1, width=32)
 PUSHES = [{"name": "nothing", "share": 50, "nothing": True}, {"name": "late", "share": 50}]
@@ -161,3 +161,60 @@ def test_a_message_that_waits_in_an_arm_that_is_gone_is_withdrawn() -> None:
     renamed = [PUSHES[0], {"name": "later", "share": 50}]
     (decision,) = passed(stored, 10, compiled(learning(renamed, campaign=1)))
     assert decision.reason == "withdrawn"
+
+
+def withholding(**changes: Any) -> Any:
+    """The coupon, which nobody gets, or the push, by learning; a cooldown of 10 h."""
+    source = document(holdout={"salt": "s", "share": 0.0}, **{"frequency_caps": []} | changes)
+    arms = [{"name": "nothing", "share": 99.999999, "nothing": True}, {"name": "some", "share": 0.000001}]
+    coupon = source["campaigns"][0] | {"cooldown_hours": 10, "attribution_hours": 5}
+    coupon["experiment"] = {"salt": "x", "arms": arms, "learning": LEARNING}
+    return source | {"campaigns": [coupon, *source["campaigns"][1:]]}
+
+
+def test_who_was_drawn_to_get_nothing_is_not_drawn_again_within_the_cooldown() -> None:
+    events = [Event(id=f"e{hour}", lapse_30d=0.9, hour=hour) for hour in (0, 0.1, 9, 11)]
+    decisions = run(events, compiled(Policy.model_validate(withholding())))
+    assert [one.reason for one in decisions] == ["control", "cooldown", "cooldown", "control"]
+
+
+def test_being_drawn_to_get_nothing_counts_for_no_cap_and_no_other_campaign() -> None:
+    caps = [{"count": 1, "hours": 48, "kinds": ["coupon", "push"]}]
+    source = withholding(frequency_caps=caps, kind_cooldowns={"push": 48, "coupon": 48})
+    events = [
+        Event(id="e0", lapse_30d=0.9, hour=0),
+        Event(id="e1", lapse_30d=0.9, hour=11),
+        Event(id="e2", kind="click", buy_7d=0.2, buy_3d=0.0, hour=12),
+    ]
+    decisions = run(events, compiled(Policy.model_validate(source)))
+    assert [(one.campaign, one.reason) for one in decisions] == [
+        ("winback", "control"),
+        ("winback", "control"),
+        ("reminder", "deferred"),
+    ]
+
+
+def test_without_learning_nothing_is_remembered_of_who_gets_nothing() -> None:
+    source = withholding()
+    del source["campaigns"][0]["experiment"]["learning"]
+    events = [Event(id=f"e{hour}", lapse_30d=0.9, hour=hour) for hour in (0, 0.1)]
+    assert [one.reason for one in run(events, compiled(Policy.model_validate(source)))] == ["control"] * 2
+
+
+def test_a_message_whose_arm_was_the_shoppers_keeps_it_where_arms_are_learnt_by_then() -> None:
+    learns = learning(PUSHES, 1)
+    experiment = campaign_of(learns).experiment
+    assert experiment is not None
+    before = campaign_of(learns).model_copy(
+        update={"experiment": experiment.model_copy(update={"learning": None})}
+    )
+    stored = Stored()
+    events = [Event(user=f"u{n}", kind="click", buy_7d=0.2, buy_3d=0.0, id=f"e{n}") for n in range(40)]
+    first = run(events, compiled(learns.model_copy(update={"campaigns": [before]})), stored)
+    waits = {one.user_id for one in first if one.reason == "deferred"}
+    assert 0 < len(waits) < 40
+    rung = run([Event(user="z", hour=48, id="z")], compiled(learns), stored)
+    assert {one.user_id for one in rung if one.campaign == "reminder"} == waits
+    assert {(one.reason, one.arm, one.learned_version) for one in rung if one.campaign == "reminder"} == {
+        ("emitted", "late", "")
+    }

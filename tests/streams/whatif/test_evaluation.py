@@ -148,7 +148,7 @@ ARMS = [{"name": "none", "share": 50, "nothing": True}, {"name": "some", "share"
 def learning() -> Policy:
     """The shop's policy, whose arms are learnt."""
     how = {"floor": 10, "margin_share": 0.5, "method": "greedy"}
-    return policy(SHARE, experiment={"salt": "x", "arms": ARMS, "learning": how})
+    return policy(SHARE, {"salt": "x", "arms": ARMS, "learning": how}, attribution_hours=24)
 
 
 def test_arms_that_the_new_policy_learns_are_dealt_by_its_shares_or_by_what_was_learnt(
@@ -209,6 +209,19 @@ def test_what_was_told_and_sent_before_the_interval_counts(tmp_path: Path) -> No
     found = evaluate(settings, of, of, Interval(start, start + 600_000), Margin(1))
     assert found.before == {"winback": Counter(no_consent=1, cooldown=1, quiet_hours=1)}
     assert (found.shared, found.same) == (3, 3)
+
+
+def test_what_a_learnt_arm_withheld_before_the_interval_counts(tmp_path: Path) -> None:
+    arms = [{"name": "none", "share": 99.999999, "nothing": True}, {"name": "some", "share": 0.000001}]
+    how = {"floor": 1e-6, "margin_share": 0.5}
+    of = policy(0.0, {"salt": "x", "arms": arms, "learning": how}, attribution_hours=24)
+    rows = [event(2, 3, event_type="click"), event(2, 62, event_type="click")]
+    start = int(rows[1]["event_time"])
+    found = evaluate(
+        archived(tmp_path, rows, of), of, of, Interval(start, start + 600_000), Margin(24 * 3_600_000)
+    )
+    assert found.before == {"winback": Counter(cooldown=1)}
+    assert (found.shared, found.same) == (1, 1)
 
 
 def test_an_old_event_is_judged_by_the_clock_of_its_scoring(tmp_path: Path) -> None:
