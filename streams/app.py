@@ -15,6 +15,7 @@
     step           sequences.py      one model step per event with carried state; rebuilds from the ring
     heads          scoring.py        scores of every head (models/engine*), and the predictions
     challenger     shadow.py         a second release, stepped beside the first into shadow-predictions, acted on by nobody
+    look-ups       lookups.py        next items, only for the few events that a list may follow
     decide         decide.py         pure: a decision with its reason for every candidate
     checkpoint     checkpoint.py     which rows go to the changelog now, and from where a restart has to redo
     commit         transaction.py    outputs, changelogs and offsets together; record_batches.py: built in the packing thread
