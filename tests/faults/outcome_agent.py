@@ -14,6 +14,9 @@ from tests.faults.workers import Slot
 EVENTS = 6_000
 KILLS = 6
 AGENT = ("-m", "streams.cli", "outcomes", "--instance", "one")
+# The stream plays days in a second. With the default of 48 hours a worker that is a moment behind would be as one that lags by
+# more than that, which costs outcomes (see the setting), in whichever of the two runs it happens.
+PATIENT = {"outcome_late_hours": 24.0 * 365}
 ARRIVAL = {
     "revision"
 }  # how often an outcome is written depends on when decisions and events came to the agent
@@ -34,7 +37,7 @@ class Closing(Slot):
 def outcome_agent_killed(stage: Stage) -> Findings:
     records = stage.book.known.records[:EVENTS]
     run = Run(stage.site, "outcomes", stage.book, stage.rng, stage.rate, stage.say, records=records)
-    agent = Agent(8, run.shop.outside, run.shop.folder)
+    agent = Agent(8, run.shop.outside.model_copy(update=PATIENT), run.shop.folder)
     try:
         with run:
             run.progress()
@@ -77,7 +80,7 @@ def _refused(shop: Shop) -> list[str]:
 
 
 def _close(shop: Shop) -> None:
-    agent = Closing(9, shop.settings, shop.folder)
+    agent = Closing(9, shop.settings.model_copy(update=PATIENT), shop.folder)
     agent.start()
     try:
         assert agent.process is not None

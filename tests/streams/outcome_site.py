@@ -14,9 +14,9 @@ HOUR = 3_600_000
 AGENT = """
 import sys
 from schemas.settings import Settings
-from streams import outcomes
-outcomes.POLL_RECORDS = int(sys.argv[1])
-outcomes.run(Settings.load(), until_end=sys.argv[2] != "", instance=sys.argv[2])
+from streams import agent_metrics, outcomes
+agent_metrics.POLL_RECORDS = int(sys.argv[1])
+outcomes.run(Settings.load(), until_end=sys.argv[3] != "", instance=sys.argv[2])
 """
 PARTITIONS = 4
 
@@ -30,9 +30,12 @@ def shop(settings: Settings) -> Site:
     )
 
 
-def agent(settings: Settings, batch: int, name: str = "one") -> subprocess.Popen[bytes]:
-    """An agent that takes so many records in a step, as a process; one without a name goes on beyond the end."""
-    return subprocess.Popen([sys.executable, "-c", AGENT, str(batch), name], env=environment(settings))
+def agent(
+    settings: Settings, batch: int, name: str = "one", until_end: bool = True
+) -> subprocess.Popen[bytes]:
+    """An agent that takes so many records in a step, as a process."""
+    command = [sys.executable, "-c", AGENT, str(batch), name, "end" if until_end else ""]
+    return subprocess.Popen(command, env=environment(settings))
 
 
 def user(number: int) -> str:

@@ -61,21 +61,17 @@ def told(site: Any) -> dict[str, dict[str, Any]]:
 def test_killed_again_and_again_it_loses_and_doubles_nothing(settings: Settings) -> None:
     site = shop(settings)
     decisions, events = made()
-    write(site.settings, "decision", decisions)
-    write(site.settings, "behavior_event", events)
-    kills = 0
-    for wait in (0.5, 1.5, 3.0):
-        process = agent(site.settings, 50)
+    for turn in range(3):
+        mine, done = decisions[100 * turn : 100 * turn + 100], events[500 * turn : 500 * turn + 500]
+        write(site.settings, "decision", mine)
+        write(site.settings, "behavior_event", done[:400])
         before = len(site.read("outcome"))
-        end = time.monotonic() + 30
-        while len(site.read("outcome")) <= before and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.3)
-        time.sleep(wait / 10)
-        if process.poll() is None:
+        with agent(site.settings, 50, until_end=False) as process:
+            site.wait(lambda before=before: len(site.read("outcome")) > before, "outcomes")
+            write(site.settings, "behavior_event", done[400:])  # it is in the middle of these
+            time.sleep(0.1 * turn)
+            assert process.poll() is None
             process.kill()
-            kills += 1
-        process.wait()
-    assert kills >= 2, "it was done before it could be killed: give it more"
     last = agent(site.settings, 50)
     assert last.wait(120) == 0
     killed, letters = told(site), [row["value"] for row in site.read("dead_letter")]
@@ -102,7 +98,7 @@ def test_of_two_agents_one_takes_over_what_the_other_left_in_the_middle(settings
     decisions, events = made(1)
     write(site.settings, "decision", decisions)
     write(site.settings, "behavior_event", events[:700])
-    running = [agent(site.settings, 50, "") for _ in range(2)]
+    running = [agent(site.settings, 50, "", until_end=False) for _ in range(2)]
     try:
         site.wait(lambda: len(site.read("outcome")) > 20, "the first outcomes", 90)
         running[0].kill()
