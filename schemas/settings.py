@@ -346,7 +346,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65_535,
-        description="The same of an archive or outcome agent that runs on and on; 0 = a free one, which its log names.",
+        description="The same of an archive or outcome agent or a learner that runs on; 0 = a free one, which its log names.",
     )
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="Address that /metrics and /health listen on."

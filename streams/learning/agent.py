@@ -23,12 +23,13 @@ from schemas.kafka import confluent_config, wait_for_broker
 from schemas.registry import open_registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, TopicProblem, Topics
+from streams.agent_metrics import Meter
 from streams.learning.learner import Learner, Row
 from streams.learning.policies import Policies
 from streams.learning.publisher import LearningProblem, Publisher
 from streams.learning.state import Learnt
 from streams.outcomes_changelog import latest
-from streams.side_agents import PASSING, POLL_RECORDS, consumer_config, until_told
+from streams.side_agents import PASSING, consumer_config, until_told
 
 OUTCOMES = prometheus_client.Counter(
     "intentflow_learn_outcomes_total", "Outcomes read by the learner, by what became of them", ["what"]
@@ -64,6 +65,7 @@ class Learning:
         self._settings, self._topics = settings, Topics(settings)
         self._registry = open_registry(settings)
         self._codec = {name: Codec(self._registry, name) for name in ("outcome", "policy", "bandit")}
+        self._meter = Meter(settings, "learn")
         self._policies = Policies()
         self._offsets: dict[int, int] = {}
         self._ended: set[int] = set()
@@ -89,15 +91,17 @@ class Learning:
         self._consumer = Consumer(consumer_config(self._settings, "learn", ""))
         try:
             self._assign(max((row["offsets"] for row in rows), key=sum, default=[]))
+            self._meter.start(serving=not until_end)
             due = time.monotonic() + self._settings.learn_interval_s
             while not stop.is_set() and not (until_end and self._ended == set(self._offsets)):
-                self._take(self._consumer.consume(POLL_RECORDS, timeout=WAIT_S))
+                self._take(self._meter.read(self._consumer, WAIT_S))
                 if time.monotonic() >= due:
                     self._publish(publisher)
                     self._follow()
                     due = time.monotonic() + self._settings.learn_interval_s
             self._publish(publisher)
         finally:
+            self._meter.stop()
             self._consumer.close()
             self._newest.close()
 
@@ -162,6 +166,7 @@ class Learning:
         self._unpublished = True
         decoded = self._codec["outcome"].decode(values)
         if decoded.bad:
+            self._meter.trouble("undecodable")
             log.warning("%d outcomes cannot be read: %s", len(decoded.bad), decoded.bad[0].message)
         rows = plain_rows(decoded.batch.select(_COLUMNS))
         versions = {row["policy_version"] for row in rows if row["scores"]}

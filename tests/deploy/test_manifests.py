@@ -91,7 +91,7 @@ def test_every_scraped_service_and_every_rule_file_exists(services: dict[str, An
     prometheus = _yaml("prometheus.yml")
     targets = [t for job in prometheus["scrape_configs"] for c in job["static_configs"] for t in c["targets"]]
     assert {target.split(":")[0] for target in targets} <= services.keys()
-    assert {"worker", "archive", "outcomes"} <= {target.split(":")[0] for target in targets}
+    assert {"worker", "archive", "outcomes", "learn"} <= {target.split(":")[0] for target in targets}
     agents = {target.split(":")[1] for target in targets if not target.startswith("worker")}
     assert agents == {services["archive"]["environment"]["INTENTFLOW_AGENT_METRICS_PORT"]}
     assert all((DEPLOY / name).is_file() for name in prometheus["rule_files"])
@@ -114,7 +114,7 @@ def test_every_metric_that_an_alert_asks_for_is_one_of_the_worker_the_agents_or_
     assert rules
 
 
-@pytest.mark.parametrize("service", ["topics", "worker", "archive", "outcomes"])
+@pytest.mark.parametrize("service", ["topics", "worker", "archive", "outcomes", "learn"])
 def test_every_verb_that_compose_runs_is_one_of_the_command_line(
     services: dict[str, Any], service: str
 ) -> None:

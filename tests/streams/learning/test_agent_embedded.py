@@ -33,8 +33,9 @@ pytestmark = pytest.mark.embedded
 POLICY = learning(margin_share=1.0)
 AGENT = """
 from schemas.settings import Settings
+from streams import agent_metrics
 from streams.learning import agent
-agent.POLL_RECORDS = 20
+agent_metrics.POLL_RECORDS = 20
 agent.run(Settings.load())
 """
 
