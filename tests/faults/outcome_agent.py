@@ -14,12 +14,11 @@ from tests.faults.workers import Slot
 EVENTS = 6_000
 KILLS = 6
 AGENT = ("-m", "streams.cli", "outcomes", "--instance", "one")
-# The stream plays days in a second. With the default of 48 hours a worker that is a moment behind would be as one that lags by
-# more than that, which costs outcomes (see the setting), in whichever of the two runs it happens.
-PATIENT = {"outcome_late_hours": 24.0 * 365}
-ARRIVAL = {
-    "revision"
-}  # how often an outcome is written depends on when decisions and events came to the agent
+# The stream mixes shoppers of several years and plays days in a second. With the default of 48 hours a worker that is a moment
+# behind would be as one that lags by more than that, which costs outcomes (see the setting), in whichever run it happens.
+PATIENT = {"outcome_late_hours": 24.0 * 365 * 50}
+# How often an outcome is written, and which of them was the first complete one, depends on when decisions and events came.
+ARRIVAL = {"revision", "first_complete"}
 
 
 class Agent(Slot):
@@ -58,6 +57,8 @@ def outcome_agent_killed(stage: Stage) -> Findings:
         rows = shop.rows("outcome")
         names = [f"{row['decision_id']} revision {row['revision']}" for row in rows]
         findings.add(compare.once("revision of an outcome", names, set(names)))
+        first = [row["decision_id"] for row in rows if row["first_complete"]]
+        findings.add(compare.once("first complete outcome", first, set(first)))
     found, wanted = last_words(run.shop), last_words(reference)
     findings.add(compare.records("outcome", found, wanted, lambda row: row["decision_id"], ARRIVAL))
     letters = (_refused(shop) for shop in (run.shop, reference))
