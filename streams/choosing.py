@@ -10,10 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from models.ids import decision_id, intervention_id
 from streams.budgets import Quote
 from streams.compiled import CompiledPolicy, Variant, fraction
 from streams.contacts import WITHHELD, Contact, ContactBook, Sent
-from streams.ids import decision_id, intervention_id
 from streams.interventions import Decision, Moment, compose, due
 from streams.policy import Campaign
 from streams.rules import bought_lately, is_bot, refusal, standing_rule, time_to_send

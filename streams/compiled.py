@@ -103,7 +103,7 @@ class CompiledPolicy:
         self._dealers = {
             campaign.id: Dealer(campaign, (learnt or {}).get(campaign.id), self.tasks)
             for campaign in self.campaigns
-            if campaign.experiment is not None and campaign.experiment.learning is not None
+            if campaign.learning is not None
         }
         self.learnt = {name: dealer.version for name, dealer in self._dealers.items()}
         self.misfits = {name: dealer.misfit for name, dealer in self._dealers.items() if dealer.misfit}

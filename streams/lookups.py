@@ -70,7 +70,7 @@ def looked_up(
         return {}
     asked: dict[int, int] = {}
     for row, group in wanting.items():
-        count = max(_considered(campaign, policy) for campaign, _, _ in group)
+        count = max(considered(campaign, policy) for campaign, _, _ in group)
         if count:
             asked[row] = count
     if not asked:
@@ -79,7 +79,7 @@ def looked_up(
     return dict(zip(asked, found, strict=True))
 
 
-def _considered(campaign: Campaign, policy: CompiledPolicy) -> int:
+def considered(campaign: Campaign, policy: CompiledPolicy) -> int:
     """How many items its list chooses from at most, in any arm; 0: it asks for none."""
     if not isinstance(campaign, RerankCampaign):
         return 0

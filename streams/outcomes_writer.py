@@ -6,7 +6,6 @@ partitions without noticing.
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections import Counter
@@ -18,7 +17,6 @@ import prometheus_client
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from schemas.codec import Codec
-from schemas.kafka import confluent_config
 from schemas.registry import Registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, DEAD_LETTER_MESSAGE_BYTES, Topics
@@ -27,13 +25,13 @@ from streams.attribution_rows import dead, shopper_row
 from streams.claims import Shopper
 from streams.deadletters import dead_letters
 from streams.outcomes_changelog import OutcomeProblem
+from streams.side_agents import abort, producer_config
 
 OUTCOMES = prometheus_client.Counter("intentflow_outcomes_total", "Outcomes written", ["kind"])
 REVISED = prometheus_client.Counter("intentflow_outcomes_revised_total", "Outcomes written again")
 REFUSED = prometheus_client.Counter(
     "intentflow_outcomes_refused_total", "Events that named no intervention of their shopper", ["reason"]
 )
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,14 +53,9 @@ class OutcomeWriter:
         """instance: a name that stays over restarts, so that what was left open is ended at once; empty: none."""
         self._topics = Topics(settings)
         self._codec = {name: Codec(registry, name) for name in ("outcome", "attribution", "dead_letter")}
-        self._config = confluent_config(
-            settings,
-            transactional_id=f"{settings.app_id}-outcomes-{instance or uuid.uuid4()}",
-            transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
-            compression_type=settings.compression,
-            message_max_bytes=DEAD_LETTER_MESSAGE_BYTES,
-            linger_ms=5,
-        )
+        name = f"outcomes-{instance or uuid.uuid4()}"
+        sizes = {"message_max_bytes": DEAD_LETTER_MESSAGE_BYTES, "linger_ms": 5}
+        self._config = producer_config(settings, name, **sizes)
         self._committed: dict[tuple[str, int], int] = {}
         self.told: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -95,19 +88,13 @@ class OutcomeWriter:
             self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), ANSWER_S)
             self._producer.commit_transaction(ANSWER_S)
         except KafkaException as problem:
-            self._abort()
+            abort(self._producer)
             raise OutcomeProblem(
                 f"a transaction failed, nothing of it stands: {problem.args[0].str()}; start the agent again"
             ) from problem
         self._committed = mark
         for step in steps.values():
             self._count(step)
-
-    def _abort(self) -> None:
-        try:
-            self._producer.abort_transaction(ANSWER_S)
-        except KafkaException:  # a successor ends it
-            log.warning("the transaction could not be aborted", exc_info=True)
 
     def _send(self, number: int, step: Step) -> None:
         topics, codec = self._topics, self._codec

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from models.events import TYPE_CODE
 from streams.compiled import CompiledPolicy
-from streams.policy import RerankCampaign
+from streams.lookups import considered
 from streams.rows import Rows, Slots
 
 Array = npt.NDArray[Any]
@@ -52,6 +52,6 @@ class Recent:
 
 
 def followed_by_lists(policy: CompiledPolicy) -> npt.NDArray[np.bool_]:
-    """bool (256,): the event types after which a campaign of the policy orders a list."""
-    lists = [at for at, campaign in enumerate(policy.campaigns) if isinstance(campaign, RerankCampaign)]
+    """bool (256,): the event types after which a campaign of the policy orders a list of next items."""
+    lists = [at for at, campaign in enumerate(policy.campaigns) if considered(campaign, policy)]
     return np.asarray(policy.types[lists].any(0))

@@ -6,16 +6,19 @@ librdkafka's consumer and no Faust: its own threads fetch and keep the group's h
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.kafka import confluent_config
 from schemas.settings import Settings
+from schemas.topics import ANSWER_S
 
+log = logging.getLogger(__name__)
 POLL_RECORDS = 8_192
 # librdkafka tells of these and goes on by itself.
 PASSING = {KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
@@ -63,3 +66,22 @@ def consumer_config(settings: Settings, agent: str, instance: str, **more: Any) 
         **static,
         **more,
     )
+
+
+def producer_config(settings: Settings, name: str, **more: Any) -> dict[str, Any]:
+    """Of a transactional producer. name: of whoever may write as it at a time; a successor ends what it left open."""
+    return confluent_config(
+        settings,
+        transactional_id=f"{settings.app_id}-{name}",
+        transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
+        compression_type=settings.compression,
+        **more,
+    )
+
+
+def abort(producer: Producer) -> None:
+    """End a transaction that failed, as far as the broker lets us."""
+    try:
+        producer.abort_transaction(ANSWER_S)
+    except KafkaException:  # a successor ends it
+        log.warning("the transaction could not be aborted", exc_info=True)

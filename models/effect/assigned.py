@@ -8,7 +8,6 @@ experiment, rules are asked before arms, so there the first decision that was se
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.families.table import Array, Doubles
-from models.predictions import NAMESPACE
+from models.ids import decision_id
 
 # Reasons that come before the hold-out is asked, or without asking: nothing was drawn.
 NOT_ASSIGNED = ("kill_switch", "no_consent", "bot", "withdrawn")
@@ -75,12 +74,12 @@ def is_draw(row: Mapping[str, str]) -> bool:
     """Whether an arm that is learnt was drawn at this decision and alone said what became of it.
 
     row: of schemas/decision.avsc. Of a message that waits that is the first decision, whose id is of the event and the campaign
-    alone (streams/ids.py): at the second only who was drawn to get it is left, and a purchase may have called it back, as from
+    alone (models/ids.py): at the second only who was drawn to get it is left, and a purchase may have called it back, as from
     an arm that gets nothing nothing is called back.
     """
     if row["learned_version"] == "" or row["reason"] not in DRAWN:
         return False
-    return row["decision_id"] == str(uuid.uuid5(NAMESPACE, f"decision:{row['event_id']}:{row['campaign']}"))
+    return row["decision_id"] == decision_id(row["event_id"], row["campaign"])
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from streams.whatif.changes import Change
 from streams.whatif.earned import HEADLINE, Earned
 from streams.whatif.evaluation import Evaluation
 from streams.whatif.evaluation import evaluate as judged
-from streams.whatif.learnt import learns
 from streams.whatif.rounds import Margin
 
 DAY_MS = 86_400_000
@@ -129,7 +128,7 @@ def _in_force(settings: Settings, interval: Interval, against: str | None) -> tu
 
 def _learnt(settings: Settings, *policies: Policy) -> dict[str, Learnt]:
     """What was learnt up to now of their campaigns, where one learns and Kafka is there to ask."""
-    if not any(learns(campaign) for policy in policies for campaign in policy.campaigns):
+    if not any(campaign.learning is not None for policy in policies for campaign in policy.campaigns):
         return {}
     try:
         with Log(settings) as log:

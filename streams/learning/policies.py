@@ -34,7 +34,7 @@ class Policies:
     def learning(self) -> dict[str, Campaign]:
         """Campaigns in force whose arms are learnt, by id."""
         campaigns = self.in_force.campaigns if self.in_force else ()
-        return {one.id: one for one in campaigns if one.experiment and one.experiment.learning}
+        return {one.id: one for one in campaigns if one.learning is not None}
 
     def knows(self, version: str) -> bool:
         """Whether the version was published."""

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.codec import Codec
-from schemas.kafka import confluent_config
 from schemas.registry import Registry
 from schemas.settings import Settings
 from schemas.topics import ANSWER_S, Topics
 from streams.learning.state import Learnt, key
+from streams.side_agents import abort, producer_config
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +32,7 @@ class Publisher:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._topic, self._policy = Topics(settings).bandits, settings.policy_name
         self._codec = Codec(registry, "bandit")
-        self._producer = Producer(
-            confluent_config(
-                settings,
-                transactional_id=f"{settings.app_id}-learn",
-                transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
-                compression_type=settings.compression,
-            )
-        )
+        self._producer = Producer(producer_config(settings, "learn"))
         self._producer.init_transactions(ANSWER_S)
 
     def publish(self, states: Iterable[Learnt], offsets: list[TopicPartition], consumer: Consumer) -> None:
@@ -53,7 +46,7 @@ class Publisher:
             self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), ANSWER_S)
             self._commit()
         except KafkaException as problem:
-            self._abort()
+            abort(self._producer)
             error = problem.args[0]
             if error.code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
                 raise LearningProblem(
@@ -72,9 +65,3 @@ class Publisher:
 
     def _commit(self) -> None:
         self._producer.commit_transaction(ANSWER_S)
-
-    def _abort(self) -> None:
-        try:
-            self._producer.abort_transaction(ANSWER_S)
-        except KafkaException:  # a successor ends it
-            log.warning("the transaction could not be aborted", exc_info=True)

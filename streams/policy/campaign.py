@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from models.events import EVENT_TYPES
 from streams.policy.budget import Budget
-from streams.policy.experiment import NEXT, Experiment, check_alike
+from streams.policy.experiment import NEXT, Experiment, Learning, check_alike
 from streams.policy.section import Money, Positive, Purpose, Section, Share, closest
 from streams.policy.when import Schedule
 from streams.policy.whom import Audience
@@ -239,6 +239,11 @@ class _Campaign(Section):
                 f"experiment: arm '{name}': {where}: {fault['input']!r}: {message[0].lower()}{message[1:]}"
             ) from None
         return self.model_copy(update={"payload": changed})
+
+    @property
+    def learning(self) -> Learning | None:
+        """How its arms are learnt; None where they are the policy's or there are none."""
+        return self.experiment.learning if self.experiment else None
 
     @property
     def value_score(self) -> str:

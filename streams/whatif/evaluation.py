@@ -14,7 +14,7 @@ from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 from streams.whatif.changes import Change, agreement, changes, counted
 from streams.whatif.earned import Earned, Total, earned, together
-from streams.whatif.learnt import learns, notes
+from streams.whatif.learnt import notes
 from streams.whatif.past import Past, read
 from streams.whatif.replayed import rehearse, replay
 from streams.whatif.rounds import Margin, rounds
@@ -94,7 +94,7 @@ def evaluate(
     known = [one.id for one in old.campaigns]
     found = [
         Earned(one.id, None, _changing(one.id))
-        if learns(one)
+        if one.learning is not None
         else earned(rounds(past, old, new, rehearsed, margin, one, learnt), old, shoppers, least_ess)
         for one in old.campaigns
     ]

@@ -11,16 +11,11 @@ from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
 
 
-def learns(campaign: Campaign) -> bool:
-    """Whether its arms are learnt."""
-    return campaign.experiment is not None and campaign.experiment.learning is not None
-
-
 def notes(policy: Policy, learnt: Mapping[str, Learnt], releases: Mapping[str, tuple[str, ...]]) -> list[str]:
     """By what the arms of each campaign that learns are dealt here, in words. releases: the tasks of each."""
     compiled = {name: CompiledPolicy(policy, tasks, None, learnt) for name, tasks in releases.items()}
     found = []
-    for campaign in filter(learns, policy.campaigns):
+    for campaign in (one for one in policy.campaigns if one.learning is not None):
         of: dict[str, list[str]] = {}
         for name, rules in compiled.items():
             of.setdefault(_how(rules, campaign, learnt.get(campaign.id)), []).append(name)

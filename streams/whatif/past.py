@@ -22,13 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.events import EVENT_TYPES, TYPE_CODE
+from models.ids import intervention_id
 from models.replay import archive, source
 from models.replay.dataset import Sequences, build
 from models.replay.source import Batch, Interval, SourceProblem, moment
 from schemas.settings import Settings
 from streams.candidates import Scored
 from streams.contacts import WITHHELD, ZONE, Said, Sent, read_consent
-from streams.ids import intervention_id
 from streams.local_time import known_zone
 from streams.whatif.rebuilt import card_of, rebuilt, taken
 

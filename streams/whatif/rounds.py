@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.families.table import Array, Doubles
+from models.ids import decision_id
 from models.replay.dataset import PURCHASE, Sequences
 from streams.compiled import CompiledPolicy
 from streams.decide import Decision
-from streams.ids import decision_id
 from streams.learning.state import Learnt
 from streams.policy import Campaign, Policy
-from streams.whatif.learnt import dealt, learns
+from streams.whatif.learnt import dealt
 from streams.whatif.past import Past
 
 NOTHING = "nothing"
@@ -110,7 +110,7 @@ def rounds(
     labels = [NOTHING, *offers, *(offer for offer in wanted if offer not in offers)]
     usual, changed = (_chances(labels, mine, policy) for mine, policy in ((offers, old), (wanted, new)))
     nothing = _chances(labels, {}, old)
-    later = next((one for one in new.campaigns if one.id == campaign.id and learns(one)), None)
+    later = next((one for one in new.campaigns if one.id == campaign.id and one.learning is not None), None)
     deal = None if later is None else dealt(new, later.id, learnt or {})
 
     def then(moment: Decision) -> Doubles:

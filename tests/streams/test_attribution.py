@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.ids import decision_id
 from schemas.codec import Codec
 from schemas.registry import FileRegistry, snapshot
 from streams.attribution import Attribution, _digest
 from streams.attribution_rows import dead, shopper_of, shopper_row
 from streams.claims import LEARNT_FROM, Deed, Kept
-from streams.ids import decision_id
 
 HOUR = 3_600_000
 LATE = 10 * HOUR

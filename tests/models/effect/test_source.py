@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from models.effect import source
 from models.effect.report import judge
+from models.ids import decision_id
 from models.replay.source import Interval, SourceProblem
 from schemas.codec import Codec
 from schemas.registry import FileRegistry
 from schemas.settings import Settings
 from streams import cli
-from streams.ids import decision_id
 from tests.streams.archiving import T0, decision, event
 
 DAY = 86_400_000

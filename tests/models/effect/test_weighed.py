@@ -11,8 +11,8 @@ from models.effect.assigned import Decisions, by_arm, is_draw
 from models.effect.html import page
 from models.effect.report import judge
 from models.effect.weighed import moments, weighed
+from models.ids import decision_id
 from models.replay.source import Interval
-from streams.ids import decision_id
 from tests.models.effect.shop import DAY, decisions
 
 EFFECT = 2.0

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.ids import decision_id
 from schemas.kafka import written
 from schemas.settings import Settings
 from streams.cli.contents import Contents
 from streams.cli.policies import publish
-from streams.ids import decision_id
 from streams.learning import agent
 from streams.learning.agent import Learning, run
 from streams.learning.publisher import LearningProblem, Publisher
